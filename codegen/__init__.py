@@ -1,0 +1,1 @@
+"""Schedules to kernel text."""

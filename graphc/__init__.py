@@ -1,0 +1,1 @@
+"""Compile neuron models declared in sympy into fused forward and backward kernels."""

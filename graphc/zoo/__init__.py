@@ -1,0 +1,1 @@
+"""Models of the literature, each a few lines of sympy."""

@@ -1,0 +1,1 @@
+"""The intermediate representation: typed graphs of one time step."""
