@@ -1,0 +1,49 @@
+# `make demo` and `make test` need Python >= 3.10, a C compiler and nothing else: they set everything up in .venv.
+PYTHON ?= python3
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+# Where a CPU build of torch is found when pip's own configuration knows none.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+BIN := .venv/bin
+
+.PHONY: setup demo test lint dev bench peers gpu
+
+setup: .venv/.ready
+
+# The CPU build first: plain `torch` from the registry may bring several GB of CUDA packages. In this order:
+# one that pip already knows, one from TORCH_INDEX, and where there is none for this machine, whatever the registry has.
+.venv/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q "torch==$(TORCH)+cpu" \
+	  || $(BIN)/python -m pip install -q --index-url $(TORCH_INDEX) "torch==$(TORCH)+cpu" \
+	  || $(BIN)/python -m pip install -q "torch==$(TORCH)"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/python examples/digits.py
+
+# Two processes: Triton decides between interpretation and compilation when it is imported.
+test: setup
+	$(BIN)/python -m pytest -q -n 2 -m "not interpret and not gpu"
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q -n 2 -m "interpret"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Links named as the packages are imported, for editors and static checkers.
+dev: setup
+	rm -rf build/types/graphc && mkdir -p build/types/graphc
+	ln -s $(CURDIR)/graphc/* $(CURDIR)/ir $(CURDIR)/passes $(CURDIR)/codegen $(CURDIR)/runtime build/types/graphc/
+
+bench: setup peers
+	$(BIN)/python -m benchmarks.suite
+
+peers: setup
+	$(BIN)/python -m benchmarks.peers.install
+
+# On a CUDA machine, with the python that has torch and Triton there and without network. Install graphc first:
+# python3 -m pip install --no-index --no-deps --no-build-isolation -e .
+gpu:
+	$(PYTHON) -m pytest -q -m gpu $$(grep -l "mark.gpu" tests/test_*.py)
+	$(PYTHON) -m benchmarks.gpu

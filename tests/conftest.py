@@ -1,0 +1,57 @@
+"""Options, markers and fixtures that every test file shares."""
+
+import difflib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must keep the numbers
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite the texts in tests/golden")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skips = {
+        "interpret": None if os.environ.get("TRITON_INTERPRET") == "1" else "needs TRITON_INTERPRET=1 (see make test)",
+        "gpu": None if cuda_available() else "needs a CUDA device",
+    }
+    for item in items:
+        for name, reason in skips.items():
+            if reason and item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def cuda_available() -> bool:
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Compare a text with tests/golden/<test file>/<test name>.txt; ``--update-golden`` rewrites it."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", request.node.name).strip("-")
+    path = GOLDEN / request.path.stem / f"{name}.txt"
+
+    def compare(text: str) -> None:
+        text = text.rstrip("\n") + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        if not path.exists():
+            pytest.fail(f"no {path.name} in {path.parent.name}/: run pytest --update-golden and read what it writes")
+        wanted = path.read_text()
+        if text != wanted:
+            lines = difflib.unified_diff(wanted.splitlines(), text.splitlines(), "golden", "now", lineterm="")
+            pytest.fail("\n".join(lines), pytrace=False)
+
+    return compare
