@@ -1,0 +1,140 @@
+"""Evaluate a sympy expression on torch tensors by walking it; text is never executed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sympy
+import torch
+from sympy.logic.boolalg import BooleanFalse, BooleanTrue
+
+from .errors import VerifyError
+from .functions import exprel, exprel_prime, relu, sigmoid, softplus
+
+Evaluator = Callable[[Mapping[str, torch.Tensor], torch.dtype, "torch.device | None"], torch.Tensor]
+
+
+def evaluate(expr: sympy.Expr, values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None) -> torch.Tensor:
+    """Return `expr` with every symbol replaced by the tensor of its name, in `dtype`."""
+    return _compiled(expr)(values, dtype, device)
+
+
+@functools.lru_cache(maxsize=8192)
+def _compiled(expr: Any) -> Evaluator:
+    """Return a closure that evaluates `expr`; shared sub-expressions share closures."""
+    if isinstance(expr, sympy.Symbol):
+        name = expr.name
+        return lambda values, dtype, device: values[name]
+    if isinstance(expr, (BooleanTrue, BooleanFalse)):
+        truth = bool(expr)
+        return lambda values, dtype, device: torch.tensor(truth, device=device)
+    if expr.is_Number or expr.is_NumberSymbol:
+        number = float(expr)
+        return lambda values, dtype, device: torch.tensor(number, dtype=dtype, device=device)
+    args = [_compiled(a) for a in (expr.args if not isinstance(expr, sympy.Piecewise) else ())]
+    if isinstance(expr, sympy.Piecewise):
+        return _piecewise(expr)
+    if isinstance(expr, sympy.Pow) and expr.exp.is_Integer:
+        power = int(expr.exp)
+        base = args[0]
+        return lambda values, dtype, device: _integer_power(base(values, dtype, device), power)
+    for kind, rule in _RULES.items():
+        if isinstance(expr, kind):
+            return lambda values, dtype, device: rule(*(a(values, dtype, device) for a in args))
+    raise VerifyError(f"the interpreter cannot evaluate {type(expr).__name__} in {expr}")
+
+
+def _piecewise(expr: sympy.Piecewise) -> Evaluator:
+    branches = [(_compiled(e), _compiled(c)) for e, c in expr.args]
+
+    def run(values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None) -> torch.Tensor:
+        result = torch.tensor(float("nan"), dtype=dtype, device=device)
+        for value, condition in reversed(branches):
+            result = torch.where(condition(values, dtype, device), value(values, dtype, device), result)
+        return result
+
+    return run
+
+
+def _integer_power(base: torch.Tensor, power: int) -> torch.Tensor:
+    if power < 0:
+        return 1 / _integer_power(base, -power)
+    return base**power
+
+
+class _Exprel(torch.autograd.Function):
+    """(e^x - 1) / x with its removable singularity, in value and derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        zero = x == 0
+        return torch.where(zero, torch.ones_like(x), torch.expm1(x) / torch.where(zero, torch.ones_like(x), x))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors
+        return grads[0] * exprel_derivative(x)
+
+
+def exprel_derivative(x: torch.Tensor) -> torch.Tensor:
+    """Return d/dx (e^x - 1)/x = (e^x - (e^x - 1)/x) / x, from its Taylor series where |x| < 0.7."""
+    small = x.abs() < 0.7
+    safe = torch.where(small, torch.ones_like(x), x)
+    far = (torch.exp(safe) - torch.expm1(safe) / safe) / safe
+    near, term = torch.full_like(x, 0.5), torch.full_like(x, 1.0)
+    for k in range(1, 16):  # sum x^k / (k! (k + 2))
+        term = term * x / k
+        near = near + term / (k + 2)
+    return torch.where(small, near, far)
+
+
+def _fold(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda *args: functools.reduce(function, args)
+
+
+def _heaviside(x: torch.Tensor, at_zero: torch.Tensor) -> torch.Tensor:
+    return torch.where(x > 0, torch.ones_like(x), torch.where(x == 0, at_zero, torch.zeros_like(x))).detach()
+
+
+_RULES: dict[Any, Callable[..., torch.Tensor]] = {
+    sympy.Add: _fold(torch.add),
+    sympy.Mul: _fold(torch.mul),
+    sympy.Pow: torch.pow,
+    sympy.exp: torch.exp,
+    sympy.log: torch.log,
+    sympy.sin: torch.sin,
+    sympy.cos: torch.cos,
+    sympy.tan: torch.tan,
+    sympy.sinh: torch.sinh,
+    sympy.cosh: torch.cosh,
+    sympy.tanh: torch.tanh,
+    sympy.atan: torch.atan,
+    sympy.asin: torch.asin,
+    sympy.acos: torch.acos,
+    sympy.erf: torch.erf,
+    sympy.Abs: torch.abs,
+    sympy.sign: torch.sign,
+    sympy.floor: torch.floor,
+    sympy.ceiling: torch.ceil,
+    sympy.Mod: torch.remainder,
+    sympy.Max: _fold(torch.maximum),
+    sympy.Min: _fold(torch.minimum),
+    sympy.Heaviside: _heaviside,
+    sympy.StrictGreaterThan: torch.gt,
+    sympy.GreaterThan: torch.ge,
+    sympy.StrictLessThan: torch.lt,
+    sympy.LessThan: torch.le,
+    sympy.Equality: torch.eq,
+    sympy.Unequality: torch.ne,
+    sympy.And: _fold(torch.logical_and),
+    sympy.Or: _fold(torch.logical_or),
+    sympy.Not: torch.logical_not,
+    exprel: _Exprel.apply,
+    exprel_prime: exprel_derivative,
+    sigmoid: torch.sigmoid,
+    softplus: torch.nn.functional.softplus,
+    relu: torch.relu,
+}

@@ -1,0 +1,299 @@
+"""Reference semantics in torch: slow, obvious, any dtype and device, differentiable by torch autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+import torch
+
+from .errors import VerifyError
+from .evaluate import evaluate
+from .graph import Graph, History
+from .node import Node, Value
+from .ops import (
+    Const,
+    Count,
+    Map,
+    Outer,
+    Project,
+    ProjectTransposed,
+    Propagator,
+    Read,
+    Reduce,
+    Reset,
+    Spike,
+    StopGradient,
+    Test,
+    Time,
+)
+from .program import Program, Region
+
+Tensors = MutableMapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How to execute. `relaxed` replaces every spike by its surrogate's antiderivative and stops no gradient."""
+
+    dtype: torch.dtype = torch.float64
+    relaxed: bool = False
+
+
+def interpret(program: Program, tensors: Mapping[str, torch.Tensor], mode: Mode | None = None, backward: bool = False) -> dict[str, torch.Tensor]:
+    """Run the regions of `program` and return every tensor they wrote, beside those given.
+
+    Args:
+        program: a program after `discretize`.
+        tensors: parameters, inputs (T, B, N), initial states by name, and the int64 step "t". With `backward`, also what
+            the forward half wrote and the gradients of its outputs.
+        mode: dtype and relaxation.
+        backward: run the backward regions, else the others.
+    """
+    mode = mode or Mode()
+    env = dict(tensors)
+    for region in program.regions:
+        if region.backward is backward:
+            run_region(region, program, env, mode)
+    return env
+
+
+def run_region(region: Region, program: Program, env: Tensors, mode: Mode) -> None:
+    """Execute one region, reading and writing `env`."""
+    if region.kind == "once":
+        run_once(region.graph, env, mode)
+        return
+    steps, batch = extent(program, env)
+    if region.kind == "all_steps":
+        _run_all_steps(region.graph, program, env, mode, steps)
+    else:
+        _run_steps(region, program, env, mode, steps, batch)
+
+
+def extent(program: Program, env: Mapping[str, torch.Tensor]) -> tuple[int, int]:
+    """Return (T, B) as the tensors of `env` have them; the entries "T" and "B" stand in for a network without inputs."""
+    for tensor in program.inputs:
+        if tensor.name in env:
+            return env[tensor.name].shape[0], env[tensor.name].shape[1]
+    return int(env["T"]), int(env["B"])
+
+
+def run_once(graph: Graph, env: Tensors, mode: Mode) -> None:
+    """Execute a graph without time; its fixed outputs go to `env`."""
+    run = _Step(graph, mode, env)
+    run.values.update({i.value: _cast(env[i.source], mode) for i in graph.inputs})
+    for node in graph.nodes:
+        run.node(node)
+    for output in graph.outputs:
+        env[output.name] = run.values[output.value]
+
+
+def _cast(tensor: torch.Tensor, mode: Mode) -> torch.Tensor:
+    return tensor.to(mode.dtype) if tensor.is_floating_point() or tensor.dtype == torch.uint8 else tensor
+
+
+def _zeros(value: Value, program: Program, batch: int, mode: Mode, like: torch.Tensor | None) -> torch.Tensor:
+    shape = ((batch,) if value.type.batched else ()) + tuple(program.sizes[a] for a in value.type.axes)
+    return torch.zeros(shape, dtype=mode.dtype, device=like.device if like is not None else None)
+
+
+def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps: int, batch: int) -> None:
+    graph = region.graph
+    like = next((env[i.source] for i in graph.inputs), None)
+    state = {
+        c.current: _cast(env[c.init], mode) if c.init else _zeros(c.current, program, batch, mode, like)
+        for c in graph.carries
+    }
+    past: dict[str, list[torch.Tensor]] = {}
+    for h in graph.histories:
+        zeros = _zeros(h.value, program, batch, mode, like)
+        past[h.name] = list(_cast(env[h.init], mode)) if h.init else [zeros] * h.depth
+    written: dict[str, Any] = {o.name: [] for o in graph.outputs}
+    fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
+    order = range(steps) if region.kind == "steps" else range(steps - 1, -1, -1)
+    start = int(env["t"]) if "t" in env else 0
+    for t in order:
+        run = _Step(graph, mode, env, step=start + t, past=past)
+        run.values |= fixed | state
+        run.values |= {i.value: _cast(env[i.source][t], mode) for i in graph.inputs if i.kind == "sequence"}
+        for node in graph.nodes:
+            run.node(node)
+        state = {c.current: run.values[c.next] for c in graph.carries}
+        for h in graph.histories:
+            past[h.name] = [*past[h.name][1:], run.values[h.value]]
+        for output in graph.outputs:
+            written[output.name].append(run.values[output.value])
+    for output in graph.outputs:
+        rows = written[output.name]
+        if output.kind == "sequence":
+            full = [_full(row, output.value, batch) for row in (rows if region.kind == "steps" else rows[::-1])]
+            env[output.name] = torch.stack(full) if full else torch.zeros(0, *_zeros(output.value, program, batch, mode, like).shape)
+        else:
+            env[output.name] = sum(rows[1:], rows[0]) if rows else _zeros(output.value, program, batch, mode, like)
+    for c in graph.carries:
+        if c.final:
+            env[c.final] = _full(state[c.current], c.current, batch)
+    for h in graph.histories:
+        if h.final:
+            env[h.final] = torch.stack([_full(row, h.value, batch) for row in past[h.name]])
+
+
+def _full(row: torch.Tensor, value: Value, batch: int) -> torch.Tensor:
+    """Return `row` with its batch axis, which a value computed from parameters alone may lack."""
+    rank = value.type.batched + len(value.type.axes)
+    return row if row.dim() == rank and (not value.type.batched or row.shape[0] == batch) else row.expand(batch, *row.shape[-len(value.type.axes) or None :])
+
+
+def _run_all_steps(graph: Graph, program: Program, env: Tensors, mode: Mode, steps: int) -> None:
+    shifted: Callable[[History, int], torch.Tensor]
+    run = _Step(graph, mode, env, leading=True)
+    for i in graph.inputs:
+        run.values[i.value] = _cast(env[i.source], mode)
+
+    def shifted(history: History, delay: int) -> torch.Tensor:
+        sequence = run.values[history.value]
+        before = _cast(env[history.init], mode) if history.init else sequence.new_zeros((history.depth, *sequence.shape[1:]))
+        return torch.cat([before[history.depth - delay :], sequence])[:steps]
+
+    run.shifted = shifted
+    for node in graph.nodes:
+        run.node(node)
+    for output in graph.outputs:
+        env[output.name] = run.values[output.value]
+
+
+class _Step:
+    """The values of one pass over a graph; `leading` when they carry a T axis."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        mode: Mode,
+        env: Mapping[str, torch.Tensor],
+        step: int = 0,
+        past: Mapping[str, list[torch.Tensor]] | None = None,
+        leading: bool = False,
+    ) -> None:
+        self.graph, self.mode, self.env, self.step, self.past, self.leading = graph, mode, env, step, past, leading
+        self.values: dict[Value, torch.Tensor] = {}
+        self.shifted: Callable[[History, int], torch.Tensor] | None = None
+        self._propagators: dict[object, torch.Tensor] = {}
+
+    def node(self, node: Node) -> None:
+        """Compute the result of `node`."""
+        args = [self.values[v] for v in node.operands]
+        self.values[node.result] = self._result(node, args)
+
+    def _result(self, node: Node, args: list[torch.Tensor]) -> torch.Tensor:
+        match node:
+            case Const(value=value):
+                return torch.tensor(value, dtype=self.mode.dtype, device=self._device())
+            case Time(dt=dt):
+                return torch.tensor(self.step * dt, dtype=self.mode.dtype, device=self._device())
+            case Map(expr=expr):
+                return evaluate(expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device())
+            case Test(strict=strict):
+                return _fires(args[0], strict).to(self.mode.dtype)
+            case Spike():
+                return self._spike(node, args)
+            case Reset():
+                v, z, r = args
+                return v + z * (r - v) if self.mode.relaxed else _reset(v, z, r)
+            case Count():
+                count, z, n = args
+                return torch.where(z.detach() > 0, n.detach(), torch.clamp(count - 1, min=0)).to(self.mode.dtype)
+            case StopGradient():
+                return args[0] if self.mode.relaxed else args[0].detach()
+            case Project():
+                return args[0] @ args[1]
+            case ProjectTransposed():
+                return args[0] @ args[1].transpose(-1, -2)
+            case Outer():
+                return torch.einsum("bi,bj->ij", args[0].flatten(0, -2), args[1].flatten(0, -2))
+            case Reduce():
+                return self._reduce(node, args[0])
+            case Read(history=name, delay=delay):
+                if self.shifted is not None:
+                    return self.shifted(self.graph.history(name), delay)
+                assert self.past is not None
+                return self.past[name][-delay]
+            case Propagator():
+                return self._propagator(node, args)
+            case _:
+                raise VerifyError(f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc)
+
+    def _device(self) -> torch.device | None:
+        return next((v.device for v in self.values.values()), None)
+
+    def _spike(self, node: Spike, args: list[torch.Tensor]) -> torch.Tensor:
+        condition, blocked = args[0], (args[1] > 0) if len(args) > 1 else None
+        if self.mode.relaxed:
+            z = evaluate(node.antiderivative, {"c": condition}, self.mode.dtype, condition.device)
+        else:
+            z = _SpikeFunction.apply(condition, node)
+        return z if blocked is None else torch.where(blocked, torch.zeros_like(z), z)
+
+    def _reduce(self, node: Reduce, arg: torch.Tensor) -> torch.Tensor:
+        operand, kept = node.operands[0].type, len(node.result.type.axes)
+        lead = arg.dim() - kept
+        del operand
+        return arg.sum(dim=tuple(range(lead))) if lead else arg
+
+    def _propagator(self, node: Propagator, args: list[torch.Tensor]) -> torch.Tensor:
+        key = (node.entries, node.operands, node.forcing)
+        if key not in self._propagators:
+            named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
+            rows = [[evaluate(e, named, self.mode.dtype, self._device()) for e in row] for row in node.entries]
+            shape = torch.broadcast_shapes(*(e.shape for row in rows for e in row))
+            a = torch.stack([torch.stack([e.expand(shape) for e in row], -1) for row in rows], -2) * node.h
+            k = a.shape[-1]
+            if node.forcing:  # exp([[A, I], [0, 0]]) has phi_1(A) in its upper right block
+                top = torch.cat([a, torch.eye(k, dtype=a.dtype, device=a.device).expand_as(a)], -1)
+                full = torch.linalg.matrix_exp(torch.cat([top, torch.zeros_like(top)], -2))
+                self._propagators[key] = full[..., :k, k:] * node.h
+            else:
+                self._propagators[key] = torch.linalg.matrix_exp(a)
+        return self._propagators[key][..., node.row, node.column]
+
+
+def _fires(condition: torch.Tensor, strict: bool) -> torch.Tensor:
+    return condition > 0 if strict else condition >= 0
+
+
+class _SpikeFunction(torch.autograd.Function):
+    """The step function with the surrogate as its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, condition: torch.Tensor, node: Spike) -> torch.Tensor:
+        ctx.save_for_backward(condition)
+        ctx.node = node
+        return _fires(condition, node.strict).to(condition.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (condition,) = ctx.saved_tensors
+        expr: sympy.Expr = ctx.node.derivative
+        return grads[0] * evaluate(expr, {"c": condition}, condition.dtype, condition.device), None
+
+
+class _ResetFunction(torch.autograd.Function):
+    """``where(z, r, v)`` with d/dv = 1 - z, d/dr = z, d/dz = r - v."""
+
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor, z: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(v, z, r)
+        return torch.where(z > 0, r, v)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        v, z, r = ctx.saved_tensors
+        g = grads[0]
+        return g * (1 - z), g * (r - v), g * z
+
+
+def _reset(v: torch.Tensor, z: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+    v, z, r = torch.broadcast_tensors(v, z, r)
+    result: torch.Tensor = _ResetFunction.apply(v, z, r)
+    return result

@@ -1,0 +1,104 @@
+"""Program: ordered regions over named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from .graph import Graph
+from .loc import Loc
+from .types import Type
+
+RegionKind = Literal["once", "steps", "reverse", "all_steps"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A graph and how often it runs: `once` a call, for t ascending (`steps`) or descending (`reverse`), or for all t at once.
+
+    A graph of kind all_steps has no carries; a Read in it is a shift of the sequence.
+    """
+
+    kind: RegionKind
+    graph: Graph
+    backward: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A named tensor that enters or leaves the program; (depth, ...) for a history."""
+
+    name: str
+    type: Type
+    depth: int | None = None
+    loc: Loc | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """A tensor that the user's module owns. `value` is a number, an array or a distribution, in base units.
+
+    `learn` makes it an nn.Parameter, else a buffer; `minimum` and `maximum` bound it by reparametrisation.
+    """
+
+    name: str
+    owner: str
+    attribute: str
+    type: Type
+    value: Any
+    learn: bool
+    minimum: float | None = None
+    maximum: float | None = None
+    fan_in: int | None = None
+    loc: Loc | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """What `gc.compile` makes of a network.
+
+    Attributes:
+        sizes: number of elements per axis.
+        parameters: what the module owns.
+        inputs: sequences (T, B, N) that the user passes.
+        outputs: names of the sequences that the user asked for, outputs first and records after them.
+        states: tensors that carry the state from call to call, refractory counters and histories among them.
+        initial: a `once` graph from parameters to the initial states.
+        regions: what runs, in order; `once` regions first, backward regions last.
+        notes: lines for `explain()`, by the pass that wrote them.
+    """
+
+    stage: str
+    dt: float
+    sizes: Mapping[str, int]
+    parameters: tuple[Parameter, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    states: tuple[Tensor, ...]
+    initial: Graph
+    regions: tuple[Region, ...]
+    card: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
+        """Return this program with other regions; itself when they are the same objects and the stage stays."""
+        new = tuple(regions)
+        same = len(new) == len(self.regions) and all(a is b for a, b in zip(new, self.regions, strict=True))
+        if same and stage in (None, self.stage):
+            return self
+        return replace(self, regions=new, stage=stage or self.stage)
+
+    def note(self, about: str, *lines: str) -> Program:
+        """Return this program with lines added for `explain()`."""
+        return replace(self, notes=self.notes + tuple((about, line) for line in lines))
+
+    def region(self, kind: RegionKind, backward: bool | None = None) -> Region:
+        """Return the one region of `kind`."""
+        (found,) = (r for r in self.regions if r.kind == kind and backward in (None, r.backward))
+        return found
+
+
+def gradient(name: str) -> str:
+    """Return the name of the gradient with respect to the tensor `name`."""
+    return f"d({name})"

@@ -1,0 +1,105 @@
+"""Schedule: kernels over named buffers, what codegen reads and the runtime executes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from .graph import Graph
+from .node import Node, Value
+from .types import Type
+
+Storage = Literal["real", "uint8", "int32"]
+KernelKind = Literal["steps", "reverse", "product"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """The device a schedule is for, as plain data.
+
+    `kind` is "cpu" or "cuda"; `arch` the compute capability times ten, 0 on a CPU; `shared_memory` bytes per program.
+    """
+
+    kind: str
+    arch: int = 0
+    cores: int = 1
+    shared_memory: int = 0
+    registers: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Buffer:
+    """A tensor in memory: (T, B, ...) for a sequence, (depth, B, ...) for a history, (B, ...) or (...) for a fixed one.
+
+    `storage` is how an element is kept: the state dtype, or one byte for a spike that only kernels read.
+    """
+
+    name: str
+    type: Type
+    kind: Literal["sequence", "fixed", "history"]
+    storage: Storage
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """One launch. `graph` is its code; a `product` holds one Project, ProjectTransposed or Outer over all steps, and its Read.
+
+    Attributes:
+        loops: the nodes of `graph` in order, grouped: a group of elementwise nodes over one axis is one loop over neurons,
+            a product is a group of its own, scalars are groups of nodes without axes.
+        strategy: how the target lays the work out; `options` are its tiles.
+        checks: real values that must be finite at every step, each with the name to report.
+    """
+
+    name: str
+    kind: KernelKind
+    graph: Graph
+    loops: tuple[tuple[Node, ...], ...]
+    strategy: str
+    options: Mapping[str, int]
+    backward: bool
+    checks: tuple[tuple[Value, str], ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the buffers read: inputs, initial states, initial histories, in this order."""
+        graph = self.graph
+        return (
+            tuple(i.source for i in graph.inputs)
+            + tuple(c.init for c in graph.carries if c.init)
+            + tuple(h.init for h in graph.histories if h.init)
+        )
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Names of the buffers written: outputs, final states, final histories, in this order."""
+        graph = self.graph
+        return (
+            tuple(o.name for o in graph.outputs)
+            + tuple(c.final for c in graph.carries if c.final)
+            + tuple(h.final for h in graph.histories if h.final)
+        )
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The buffers of the kernel's pointers, in order."""
+        return self.reads + self.writes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """Kernels in order, forward and backward, over `buffers`. `saved` are kept between the two."""
+
+    target: str
+    dtype: Literal["float32", "float64"]
+    sizes: Mapping[str, int]
+    buffers: Mapping[str, Buffer]
+    kernels: tuple[Kernel, ...]
+    saved: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def half(self, backward: bool) -> tuple[Kernel, ...]:
+        """Return the kernels of the forward or of the backward half."""
+        return tuple(k for k in self.kernels if k.backward is backward)
