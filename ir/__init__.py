@@ -1,1 +1,78 @@
 """The intermediate representation: typed graphs of one time step."""
+
+from .errors import DeclarationError, GraphcError, TargetError, VerifyError
+from .graph import Carry, Graph, History, Input, Names, Output
+from .loc import Loc
+from .node import Node, Value
+from .ops import (
+    C,
+    Const,
+    Count,
+    Map,
+    Ode,
+    OdeSystem,
+    Outer,
+    Project,
+    ProjectTransposed,
+    Propagator,
+    Read,
+    Reduce,
+    Reset,
+    Spike,
+    StopGradient,
+    Test,
+    Time,
+    symbol,
+)
+from .printer import show
+from .program import Parameter, Program, Region, Tensor, gradient
+from .schedule import Buffer, DeviceSpec, Kernel, Schedule
+from .types import Type, join
+from .verify import verify
+
+__all__ = [
+    "Buffer",
+    "C",
+    "Carry",
+    "Const",
+    "Count",
+    "DeclarationError",
+    "DeviceSpec",
+    "Graph",
+    "GraphcError",
+    "History",
+    "Input",
+    "Kernel",
+    "Loc",
+    "Map",
+    "Names",
+    "Node",
+    "Ode",
+    "OdeSystem",
+    "Outer",
+    "Output",
+    "Parameter",
+    "Program",
+    "Project",
+    "ProjectTransposed",
+    "Propagator",
+    "Read",
+    "Reduce",
+    "Region",
+    "Reset",
+    "Schedule",
+    "Spike",
+    "StopGradient",
+    "TargetError",
+    "Tensor",
+    "Test",
+    "Time",
+    "Type",
+    "Value",
+    "VerifyError",
+    "gradient",
+    "join",
+    "show",
+    "symbol",
+    "verify",
+]

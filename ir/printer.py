@@ -1,0 +1,92 @@
+"""Text form of graphs, programs and schedules."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from .graph import Graph
+from .node import Node, Value
+from .ops import Const, Map, Ode, Propagator, Read, Spike, Test, Time
+from .program import Program
+from .schedule import Kernel, Schedule
+
+
+@singledispatch
+def show(thing: object) -> str:
+    """Return the text of a Program, Graph or Schedule."""
+    raise TypeError(f"cannot print a {type(thing).__name__}")
+
+
+@show.register
+def _program(program: Program) -> str:
+    sizes = ", ".join(f"{axis}={size}" for axis, size in program.sizes.items())
+    parts = [f"program {program.stage} dt={program.dt!r} {sizes}"]
+    parts += [f"  parameter {p.name}: {p.type}{' learned' if p.learn else ''}" for p in program.parameters]
+    parts.append(_indent(f"initial {_graph(program.initial)}"))
+    for region in program.regions:
+        parts.append(_indent(f"{region.kind}{' backward' if region.backward else ''} {_graph(region.graph)}"))
+    return "\n".join(parts)
+
+
+@show.register
+def _graph(graph: Graph) -> str:
+    lines = [f"graph {graph.name}:"]
+    lines += [f"  %{i.value.name}: {i.value.type} = {i.kind} {i.source}" for i in graph.inputs]
+    lines += [f"  %{c.current.name}: {c.current.type} = carry {c.name} from {c.init or 'zero'}" for c in graph.carries]
+    lines += [f"  {_node(node)}" for node in graph.nodes]
+    lines += [f"  carry {c.name} <- %{c.next.name}{f' to {c.final}' if c.final else ''}" for c in graph.carries]
+    lines += [f"  history {h.name}[{h.depth}] <- %{h.value.name}{f' to {h.final}' if h.final else ''}" for h in graph.histories]
+    lines += [f"  {o.kind} {o.name} <- %{o.value.name}" for o in graph.outputs]
+    return "\n".join(lines)
+
+
+@show.register
+def _schedule(schedule: Schedule) -> str:
+    lines = [f"schedule {schedule.target} {schedule.dtype}"]
+    lines += [f"  buffer {b.name}: {b.kind} {b.type} as {b.storage}" for b in schedule.buffers.values()]
+    lines += [f"  saved {name}" for name in schedule.saved]
+    lines += [_indent(_kernel(kernel)) for kernel in schedule.kernels]
+    return "\n".join(lines)
+
+
+def _kernel(kernel: Kernel) -> str:
+    options = "".join(f" {key}={value}" for key, value in kernel.options.items())
+    lines = [f"kernel {kernel.name} {kernel.kind} {kernel.strategy}{options}"]
+    lines += [f"  reads {name}" for name in kernel.reads] + [f"  writes {name}" for name in kernel.writes]
+    for number, loop in enumerate(kernel.loops):
+        lines += [f"  loop {number}:"] + [f"    {_node(node)}" for node in loop]
+    return "\n".join(lines)
+
+
+def _node(node: Node) -> str:
+    args = ", ".join(f"%{v.name}" for v in node.operands)
+    match node:
+        case Const(value=value):
+            body = f"const {value!r}"
+        case Time():
+            body = "time"
+        case Map(expr=expr):
+            body = f"map {expr}"
+        case Test(strict=strict) | Spike(strict=strict):
+            body = f"{type(node).__name__.lower()} {args} {'>' if strict else '>='} 0"
+        case Read(history=history, delay=delay):
+            body = f"read {history}[-{delay}]"
+        case Propagator(row=row, column=column, forcing=forcing):
+            body = f"{'forcing' if forcing else 'propagator'} [{row}, {column}] of {args}"
+        case Ode(system=system, index=index):
+            body = f"ode {system.integrator} d{system.states[index]}/dt = {system.rates[index]} of {args}"
+        case _:
+            body = f"{_verb(node)} {args}"
+    return f"%{node.result.name}: {node.result.type} = {body}{_where(node.result)}"
+
+
+def _verb(node: Node) -> str:
+    return "".join(f"_{ch.lower()}" if ch.isupper() else ch for ch in type(node).__name__).lstrip("_")
+
+
+def _where(value: Value) -> str:
+    return f"  # {value.loc}" if value.loc else ""
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

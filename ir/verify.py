@@ -1,0 +1,108 @@
+"""What always holds of a program, and which ops each stage may contain."""
+
+from __future__ import annotations
+
+from .errors import VerifyError
+from .graph import Graph
+from .node import Node, Value
+from .ops import (
+    Const,
+    Count,
+    Map,
+    Ode,
+    Outer,
+    Project,
+    ProjectTransposed,
+    Propagator,
+    Read,
+    Reduce,
+    Reset,
+    Spike,
+    StopGradient,
+    Test,
+    Time,
+)
+from .program import Program, Region
+
+_ALWAYS: frozenset[type[Node]] = frozenset(
+    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read}
+)
+LEGAL: dict[str, frozenset[type[Node]]] = {
+    "declared": _ALWAYS | {Ode, StopGradient},
+    "discrete": _ALWAYS | {StopGradient, Propagator},
+    "differentiated": _ALWAYS | {Propagator},
+}
+"""Which ops may stand at each stage: `Ode` until discretize, `StopGradient` until the adjoint."""
+
+
+def verify(program: Program) -> None:
+    """Raise a VerifyError where `program` breaks a rule of the IR."""
+    if program.stage not in LEGAL:
+        raise VerifyError(f"unknown stage {program.stage!r}")
+    known = {p.name for p in program.parameters} | {t.name for t in program.inputs} | {t.name for t in program.states}
+    verify_graph(program.initial, program.sizes)
+    for region in program.regions:
+        _verify_region(region, program, known)
+        known |= _written(region)
+    missing = [name for name in program.outputs if name not in known]
+    if missing:
+        raise VerifyError(f"no region writes the output {missing[0]!r}")
+
+
+def _written(region: Region) -> set[str]:
+    graph = region.graph
+    finals = {c.final for c in graph.carries if c.final} | {h.final for h in graph.histories if h.final}
+    return {o.name for o in graph.outputs} | finals
+
+
+def _verify_region(region: Region, program: Program, known: set[str]) -> None:
+    graph = region.graph
+    verify_graph(graph, program.sizes)
+    legal = LEGAL[program.stage]
+    for node in graph.nodes:
+        if type(node) not in legal:
+            node.fail(f"is not legal at stage {program.stage!r}")
+        if isinstance(node, Propagator) and region.kind != "once" and program.stage == "differentiated":
+            node.fail("belongs into the prologue")
+    if region.kind in ("once", "all_steps") and graph.carries:
+        raise VerifyError(f"graph {graph.name!r} runs {region.kind} and has carries")
+    if not region.backward:
+        sources = [i.source for i in graph.inputs]
+        sources += [c.init for c in graph.carries if c.init] + [h.init for h in graph.histories if h.init]
+        for source in sources:
+            if source not in known:
+                raise VerifyError(f"graph {graph.name!r} reads {source!r}, which nothing before it writes")
+
+
+def verify_graph(graph: Graph, sizes: object = None) -> None:
+    """Raise a VerifyError where `graph` alone is not well formed."""
+    defined: set[Value] = set()
+    names: set[str] = set()
+
+    def define(value: Value) -> None:
+        if value in defined or value.name in names:
+            raise VerifyError(f"%{value.name} is defined twice in graph {graph.name!r}", value.loc)
+        defined.add(value)
+        names.add(value.name)
+
+    for value in graph.arguments:
+        define(value)
+    histories = {h.name for h in graph.histories}
+    for node in graph.nodes:
+        for operand in node.operands:
+            if operand not in defined:
+                node.fail(f"reads %{operand.name} before it is defined")
+        if isinstance(node, Read):
+            if node.history not in histories:
+                node.fail(f"reads the unknown history {node.history!r}")
+            history = graph.history(node.history)
+            if node.delay > history.depth or node.result.type != history.value.type:
+                node.fail(f"reads {node.delay} steps back in {node.history!r}, which keeps {history.depth} of {history.value.type}")
+        node.verify()
+        define(node.result)
+    for value in graph.results:
+        if value not in defined:
+            raise VerifyError(f"graph {graph.name!r} returns %{value.name}, which is not defined", value.loc)
+    for carry in graph.carries:
+        if carry.current.type != carry.next.type:
+            raise VerifyError(f"carry {carry.name!r} changes type: {carry.current.type} to {carry.next.type}", carry.next.loc)
