@@ -59,7 +59,7 @@ class _Smooth(sympy.Function):
         return self.args[0]
 
 
-class exprel(_Smooth):  # noqa: N801 (a function's name)
+class exprel(_Smooth):
     """Return ``(exp(x) - 1) / x``, 1 at ``x = 0``."""
 
     _value = staticmethod(_exprel)
@@ -70,7 +70,7 @@ class exprel(_Smooth):  # noqa: N801 (a function's name)
         return exprel_prime(self._check(argindex))
 
 
-class exprel_prime(_Smooth):  # noqa: N801
+class exprel_prime(_Smooth):
     """Return the derivative of `exprel`, ``(exp(x) (x - 1) + 1) / x**2``, 1/2 at ``x = 0``."""
 
     _value = staticmethod(_exprel_prime)
@@ -83,7 +83,7 @@ class exprel_prime(_Smooth):  # noqa: N801
         return sympy.Piecewise((series, sympy.Abs(x) < 0.1), ((sympy.exp(x) - 2 * self) / x, True))
 
 
-class sigmoid(_Smooth):  # noqa: N801
+class sigmoid(_Smooth):
     """Return ``1 / (1 + exp(-x))``."""
 
     _value = staticmethod(_sigmoid)
@@ -95,7 +95,7 @@ class sigmoid(_Smooth):  # noqa: N801
         return sigmoid(x) * sigmoid(-x)
 
 
-class softplus(_Smooth):  # noqa: N801
+class softplus(_Smooth):
     """Return ``log(1 + exp(x))``."""
 
     _value = staticmethod(_softplus)
@@ -106,7 +106,7 @@ class softplus(_Smooth):  # noqa: N801
         return sigmoid(self._check(argindex))
 
 
-class relu(_Smooth):  # noqa: N801
+class relu(_Smooth):
     """Return ``max(x, 0)``; its derivative at 0 is 0."""
 
     _limits = (sympy.S.Zero, sympy.oo)
@@ -135,7 +135,7 @@ def where(cond: Any, a: Any, b: Any) -> sympy.Expr:
     return sympy.Piecewise((a, cond), (b, True))
 
 
-class detach(sympy.Function):  # noqa: N801
+class detach(sympy.Function):
     """Mark `e` as a constant of differentiation: its value, with derivative 0."""
 
     nargs: ClassVar[Any] = 1
@@ -153,7 +153,7 @@ class detach(sympy.Function):  # noqa: N801
         return True if self.args[0].is_real else None
 
 
-class at_threshold(sympy.Function):  # noqa: N801
+class at_threshold(sympy.Function):
     """Mark `e` as read before the reset; legal in an output only."""
 
     nargs: ClassVar[Any] = 1
@@ -167,7 +167,7 @@ class at_threshold(sympy.Function):  # noqa: N801
         return True if self.args[0].is_real else None
 
 
-class previous(sympy.Function):  # noqa: N801
+class previous(sympy.Function):
     """Mark `a` as read `delay` earlier: an Integer counts steps, a Float is a time in ms."""
 
     nargs: ClassVar[Any] = (1, 2)

@@ -25,6 +25,7 @@ from .ops import (
     Reduce,
     Reset,
     Spike,
+    Spread,
     StopGradient,
     Test,
     Time,
@@ -67,7 +68,7 @@ def run_region(region: Region, program: Program, env: Tensors, mode: Mode) -> No
         return
     steps, batch = extent(program, env)
     if region.kind == "all_steps":
-        _run_all_steps(region.graph, program, env, mode, steps)
+        _run_all_steps(region.graph, program, env, mode, steps, batch)
     else:
         _run_steps(region, program, env, mode, steps, batch)
 
@@ -82,7 +83,7 @@ def extent(program: Program, env: Mapping[str, torch.Tensor]) -> tuple[int, int]
 
 def run_once(graph: Graph, env: Tensors, mode: Mode) -> None:
     """Execute a graph without time; its fixed outputs go to `env`."""
-    run = _Step(graph, mode, env)
+    run = _Step(graph, mode, env, lambda value: ())
     run.values.update({i.value: _cast(env[i.source], mode) for i in graph.inputs})
     for node in graph.nodes:
         run.node(node)
@@ -94,28 +95,27 @@ def _cast(tensor: torch.Tensor, mode: Mode) -> torch.Tensor:
     return tensor.to(mode.dtype) if tensor.is_floating_point() or tensor.dtype == torch.uint8 else tensor
 
 
-def _zeros(value: Value, program: Program, batch: int, mode: Mode, like: torch.Tensor | None) -> torch.Tensor:
-    shape = ((batch,) if value.type.batched else ()) + tuple(program.sizes[a] for a in value.type.axes)
-    return torch.zeros(shape, dtype=mode.dtype, device=like.device if like is not None else None)
+def _shape(value: Value, program: Program, batch: int) -> tuple[int, ...]:
+    return ((batch,) if value.type.batched else ()) + tuple(program.sizes[a] for a in value.type.axes)
 
 
 def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps: int, batch: int) -> None:
     graph = region.graph
-    like = next((env[i.source] for i in graph.inputs), None)
-    state = {
-        c.current: _cast(env[c.init], mode) if c.init else _zeros(c.current, program, batch, mode, like)
-        for c in graph.carries
-    }
-    past: dict[str, list[torch.Tensor]] = {}
-    for h in graph.histories:
-        zeros = _zeros(h.value, program, batch, mode, like)
-        past[h.name] = list(_cast(env[h.init], mode)) if h.init else [zeros] * h.depth
-    written: dict[str, Any] = {o.name: [] for o in graph.outputs}
+    device = next((env[i.source].device for i in graph.inputs), None)
+
+    def shape(value: Value) -> tuple[int, ...]:
+        return _shape(value, program, batch)
+
+    def zeros(value: Value, *lead: int) -> torch.Tensor:
+        return torch.zeros((*lead, *shape(value)), dtype=mode.dtype, device=device)
+
+    state = {c.current: _cast(env[c.init], mode) if c.init else zeros(c.current) for c in graph.carries}
+    past = {h.name: list(_cast(env[h.init], mode) if h.init else zeros(h.value, h.depth)) for h in graph.histories}
+    written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
-    order = range(steps) if region.kind == "steps" else range(steps - 1, -1, -1)
     start = int(env["t"]) if "t" in env else 0
-    for t in order:
-        run = _Step(graph, mode, env, step=start + t, past=past)
+    for t in range(steps) if region.kind == "steps" else range(steps - 1, -1, -1):
+        run = _Step(graph, mode, env, shape, step=start + t, past=past)
         run.values |= fixed | state
         run.values |= {i.value: _cast(env[i.source][t], mode) for i in graph.inputs if i.kind == "sequence"}
         for node in graph.nodes:
@@ -128,27 +128,20 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     for output in graph.outputs:
         rows = written[output.name]
         if output.kind == "sequence":
-            full = [_full(row, output.value, batch) for row in (rows if region.kind == "steps" else rows[::-1])]
-            env[output.name] = torch.stack(full) if full else torch.zeros(0, *_zeros(output.value, program, batch, mode, like).shape)
+            rows = rows if region.kind == "steps" else rows[::-1]
+            env[output.name] = torch.stack(rows) if rows else zeros(output.value, 0)
         else:
-            env[output.name] = sum(rows[1:], rows[0]) if rows else _zeros(output.value, program, batch, mode, like)
+            env[output.name] = sum(rows[1:], rows[0]) if rows else zeros(output.value)
     for c in graph.carries:
         if c.final:
-            env[c.final] = _full(state[c.current], c.current, batch)
+            env[c.final] = state[c.current]
     for h in graph.histories:
         if h.final:
-            env[h.final] = torch.stack([_full(row, h.value, batch) for row in past[h.name]])
+            env[h.final] = torch.stack(past[h.name])
 
 
-def _full(row: torch.Tensor, value: Value, batch: int) -> torch.Tensor:
-    """Return `row` with its batch axis, which a value computed from parameters alone may lack."""
-    rank = value.type.batched + len(value.type.axes)
-    return row if row.dim() == rank and (not value.type.batched or row.shape[0] == batch) else row.expand(batch, *row.shape[-len(value.type.axes) or None :])
-
-
-def _run_all_steps(graph: Graph, program: Program, env: Tensors, mode: Mode, steps: int) -> None:
-    shifted: Callable[[History, int], torch.Tensor]
-    run = _Step(graph, mode, env, leading=True)
+def _run_all_steps(graph: Graph, program: Program, env: Tensors, mode: Mode, steps: int, batch: int) -> None:
+    run = _Step(graph, mode, env, lambda value: _shape(value, program, batch), leading=True)
     for i in graph.inputs:
         run.values[i.value] = _cast(env[i.source], mode)
 
@@ -172,11 +165,13 @@ class _Step:
         graph: Graph,
         mode: Mode,
         env: Mapping[str, torch.Tensor],
+        shape: Callable[[Value], tuple[int, ...]],
         step: int = 0,
         past: Mapping[str, list[torch.Tensor]] | None = None,
         leading: bool = False,
     ) -> None:
         self.graph, self.mode, self.env, self.step, self.past, self.leading = graph, mode, env, step, past, leading
+        self.shape = shape
         self.values: dict[Value, torch.Tensor] = {}
         self.shifted: Callable[[History, int], torch.Tensor] | None = None
         self._propagators: dict[object, torch.Tensor] = {}
@@ -214,6 +209,9 @@ class _Step:
                 return torch.einsum("bi,bj->ij", args[0].flatten(0, -2), args[1].flatten(0, -2))
             case Reduce():
                 return self._reduce(node, args[0])
+            case Spread(result=result):
+                shape = self.shape(result)
+                return args[0].expand((args[0].shape[0], *shape) if self.leading and args[0].dim() > len(shape) else shape)
             case Read(history=name, delay=delay):
                 if self.shifted is not None:
                     return self.shifted(self.graph.history(name), delay)
@@ -236,9 +234,7 @@ class _Step:
         return z if blocked is None else torch.where(blocked, torch.zeros_like(z), z)
 
     def _reduce(self, node: Reduce, arg: torch.Tensor) -> torch.Tensor:
-        operand, kept = node.operands[0].type, len(node.result.type.axes)
-        lead = arg.dim() - kept
-        del operand
+        lead = arg.dim() - len(node.result.type.axes)
         return arg.sum(dim=tuple(range(lead))) if lead else arg
 
     def _propagator(self, node: Propagator, args: list[torch.Tensor]) -> torch.Tensor:

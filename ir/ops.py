@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import sympy
 
@@ -68,6 +69,7 @@ class Map(Node):
 class Test(Node):
     """A condition as bool: ``expr > 0``, or ``expr >= 0`` where not `strict`; NaN is false. It has no derivative."""
 
+    __test__: ClassVar[bool] = False  # no test class, whatever its name makes pytest think
     strict: bool = True
 
     def infer_type(self) -> Type:
@@ -171,6 +173,18 @@ class Reduce(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spread(Node):
+    """The operand repeated over the batch and the axes that the result has and it lacks."""
+
+    def infer_type(self) -> Type:
+        return self.result.type
+
+    def verify(self) -> None:
+        if join(self.operands[0].type, self.result.type) != self.result.type:
+            self.fail(f"cannot spread {self.operands[0].type} to {self.result.type}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Read(Node):
     """What the value of `history` was `delay` steps ago; in a reverse region, what it will be `delay` steps later."""
 
@@ -229,7 +243,6 @@ class OdeSystem:
     holds: tuple[bool, ...]
     held: int | None
     time: int | None
-    exponent_limit: float = 80.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

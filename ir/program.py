@@ -64,7 +64,8 @@ class Program:
         inputs: sequences (T, B, N) that the user passes.
         outputs: names of the sequences that the user asked for, outputs first and records after them.
         states: tensors that carry the state from call to call, refractory counters and histories among them.
-        initial: a `once` graph from parameters to the initial states.
+        initial: a `once` graph from parameters and draws to the initial states; one it does not write starts at 0.
+        draws: tensors drawn, or set, anew for every initial state.
         regions: what runs, in order; `once` regions first, backward regions last.
         notes: lines for `explain()`, by the pass that wrote them.
     """
@@ -77,6 +78,7 @@ class Program:
     outputs: tuple[str, ...]
     states: tuple[Tensor, ...]
     initial: Graph
+    draws: tuple[Parameter, ...]
     regions: tuple[Region, ...]
     card: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()

@@ -18,6 +18,7 @@ from .ops import (
     Reduce,
     Reset,
     Spike,
+    Spread,
     StopGradient,
     Test,
     Time,
@@ -25,7 +26,7 @@ from .ops import (
 from .program import Program, Region
 
 _ALWAYS: frozenset[type[Node]] = frozenset(
-    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read}
+    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read, Spread}
 )
 LEGAL: dict[str, frozenset[type[Node]]] = {
     "declared": _ALWAYS | {Ode, StopGradient},
