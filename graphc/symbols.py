@@ -1,0 +1,255 @@
+"""The symbols of declarations: states, inputs, parameters and reserved names. They are values; nothing is registered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import sympy
+
+from graphc.ir import functions as markers
+from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.loc import Loc
+
+from .dimensions import Dimension, quantities
+from .names import check_attribute_name, check_symbol_name
+from .values import Measured, Value, is_array, measure, measure_number
+
+Per = Literal["population", "neuron", "channel", "synapse"]
+
+
+class Named(sympy.Symbol):  # type: ignore[misc]
+    """A real symbol that equals another exactly when kind, name and options are equal."""
+
+    _options: tuple[Any, ...]
+    _key: str
+
+    def __new__(cls, name: str, *options: Any) -> Any:
+        """Return the symbol; use gc.state, gc.input and gc.param, which check the name."""
+        symbol = sympy.Symbol.__xnew__(cls, name, real=True)
+        symbol._options, symbol._key = options, "|".join(_key(option) for option in options)
+        return symbol
+
+    def _hashable_content(self) -> tuple[str, str]:
+        return self.name, self._key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by kind, name and options."""
+        return type(self), (self.name, *self._options)
+
+    def __reduce_ex__(self, protocol: object) -> tuple[Any, ...]:
+        """Pickle and copy by kind, name and options."""
+        return self.__reduce__()
+
+
+class State(Named):
+    """A state of a neuron."""
+
+
+class Input(Named):
+    """The summed synaptic drive of a neuron."""
+
+
+class Reserved(Named):
+    """A name with a fixed meaning: gc.t, gc.dt, gc.spike, gc.weight."""
+
+
+class Signal(Named):
+    """A signal of the source or target population of a connection; name is ``pre.v`` or ``post.v``."""
+
+    side = property(lambda self: self.name.split(".")[0])
+    signal = property(lambda self: self.name.split(".")[1])
+
+
+class Parameter(Named):
+    """A parameter: its default in base units, whether it is learned, and how many values it has."""
+
+    def __new__(
+        cls,
+        name: str,
+        default: Value,
+        learn: bool = False,
+        per: Per = "population",
+        min: float | None = None,
+        max: float | None = None,
+        dimension: Dimension | None = None,
+    ) -> Any:
+        """Return the symbol; use gc.param."""
+        return Named.__new__(cls, name, default, learn, per, min, max, dimension)
+
+    default: Value = property(lambda self: self._options[0])  # type: ignore[assignment]
+    learn: bool = property(lambda self: self._options[1])  # type: ignore[assignment]
+    per: Per = property(lambda self: self._options[2])  # type: ignore[assignment]
+    min: float | None = property(lambda self: self._options[3])  # type: ignore[assignment]
+    max: float | None = property(lambda self: self._options[4])  # type: ignore[assignment]
+    dimension: Dimension | None = property(lambda self: self._options[5])  # type: ignore[assignment]
+
+
+t, dt, spike, weight = (Reserved(name) for name in ("t", "dt", "spike", "weight"))
+
+
+def state(name: str, *, shape: Any = None, on: Any = None) -> State:
+    """Return a state of a neuron; it needs an equation in `ode` or `update`."""
+    loc = Loc.caller()
+    _refuse_places(shape, on, "gc.state", loc)
+    return State(check_symbol_name(name, "a state", loc))  # type: ignore[no-any-return]
+
+
+def states(names: str, *, shape: Any = None, on: Any = None) -> tuple[State, ...]:
+    """Return one state per name in ``"v u"``."""
+    return tuple(state(name, shape=shape, on=on) for name in _split(names, "gc.states"))
+
+
+def input(name: str, *, shape: Any = None, on: Any = None) -> Input:
+    """Return an input of a neuron: the sum of what its connections deliver in a step."""
+    loc = Loc.caller()
+    _refuse_places(shape, on, "gc.input", loc)
+    return Input(check_symbol_name(name, "an input", loc))  # type: ignore[no-any-return]
+
+
+def inputs(names: str, *, shape: Any = None, on: Any = None) -> tuple[Input, ...]:
+    """Return one input per name in ``"exc inh"``."""
+    return tuple(input(name, shape=shape, on=on) for name in _split(names, "gc.inputs"))
+
+
+def param(
+    name: str, default: Any, *, learn: bool = False, per: Per = "population", min: Any = None, max: Any = None
+) -> Parameter:
+    """Return a parameter of a neuron.
+
+    Args:
+        name: its name in the equations and on the module, ``model.hid.tau``.
+        default: number, quantity, array of one value per neuron, or distribution.
+        learn: make it an nn.Parameter.
+        per: one value per "population" or per "neuron"; an array has one per neuron.
+        min: lower bound, kept during learning.
+        max: upper bound, kept during learning.
+    """
+    loc = Loc.caller()
+    check_attribute_name(check_symbol_name(name, "a parameter", loc), "a parameter", loc)
+    if per in ("channel", "synapse"):
+        not_supported(f'per="{per}" of parameter {name!r}', loc)
+    if per not in ("population", "neuron"):
+        raise DeclarationError(f"per={per!r} of parameter {name!r} is unknown", loc, 'use "population" or "neuron"')
+    if not isinstance(learn, bool):
+        raise DeclarationError(f"learn of parameter {name!r} must be True or False, not {learn!r}", loc)
+    measured = measure(default, f"the default of parameter {name!r}", loc)
+    bounds = [_bound(name, bound, side, measured, loc) for side, bound in (("min", min), ("max", max))]
+    check_bounds(name, measured.value, bounds[0], bounds[1], learn, loc)
+    place: Per = "neuron" if is_array(measured.value) else per
+    return Parameter(name, measured.value, learn, place, *bounds, measured.dimension)  # type: ignore[no-any-return]
+
+
+def params(**defaults: Any) -> tuple[Parameter, ...]:
+    """Return one parameter per keyword, in order."""
+    return tuple(param(name, default) for name, default in defaults.items())
+
+
+def noise(name: str, *, kind: Literal["normal", "uniform"] = "normal") -> Any:
+    """Return white noise for use in `ode`."""
+    not_supported("gc.noise", Loc.caller())
+
+
+def pre(name: str = "output") -> Signal:
+    """Return a signal of the source population of a connection."""
+    return Signal(f"pre.{name}")  # type: ignore[no-any-return]
+
+
+def post(name: str = "output") -> Signal:
+    """Return a signal of the target population of a connection."""
+    return Signal(f"post.{name}")  # type: ignore[no-any-return]
+
+
+def previous(a: Any, delay: Any = 1) -> Any:
+    """Return what `a`, a state, an input or gc.spike, was `delay` steps (int) or a time (quantity) earlier."""
+    loc = Loc.caller()
+    if isinstance(a, Signal):
+        not_supported("gc.previous of gc.pre or gc.post", loc)
+    if not isinstance(a, (State, Input)) and a != spike:
+        hint = "give a state, an input or gc.spike, and compute with what gc.previous returns"
+        raise DeclarationError(f"gc.previous takes one symbol, not {a!s}", loc, hint)
+    if quantities(delay):
+        return markers.previous(a, delay)
+    if isinstance(delay, bool) or not (hasattr(delay, "__index__") and delay >= 1):
+        hint = "give a whole number of steps, at least 1, or a time with a unit"
+        raise DeclarationError(f"the delay of gc.previous({a}) is {delay!s}", loc, hint)
+    return markers.previous(a, sympy.Integer(int(delay)))
+
+
+def detach(e: Any) -> Any:
+    """Return `e` as a constant of differentiation; of a model's state, return it cut from the autograd graph."""
+    if isinstance(e, Mapping):
+        return {name: tensor.detach() for name, tensor in e.items()}
+    return markers.detach(e)
+
+
+def at_threshold(e: Any) -> Any:
+    """Return the value of `e` before the reset; for use in `output`."""
+    return markers.at_threshold(e)
+
+
+def sum(e: Any, over: Literal["pre", "post"]) -> Any:
+    """Return the sum of a synaptic expression over one side, inside a learning rule."""
+    not_supported("gc.sum", Loc.caller())
+
+
+def check_bounds(name: str, value: Value, low: float | None, high: float | None, learn: bool, loc: Loc) -> None:
+    """Raise when a value of parameter `name` lies outside its bounds; a learned one must lie strictly inside."""
+    if low is not None and high is not None and not low < high:
+        raise DeclarationError(f"min={low!r} of parameter {name!r} is not below its max={high!r}", loc)
+    smallest, largest = extent(value)
+    for bound, worst, outside, side in (
+        (low, smallest, lambda w, b: w < b, "below its min"),
+        (high, largest, lambda w, b: w > b, "above its max"),
+    ):
+        if bound is None or worst is None:
+            continue
+        if outside(worst, bound):
+            raise DeclarationError(f"parameter {name!r} is {worst!r}, {side}={bound!r}", loc)
+        if learn and worst == bound:
+            hint = "a learned parameter approaches its bounds but cannot start on one"
+            raise DeclarationError(f"parameter {name!r} is {worst!r}, equal to {side[-3:]}={bound!r}", loc, hint)
+
+
+def extent(value: Value) -> tuple[float | None, float | None]:
+    """Return the smallest and largest number of a value, None where it has none."""
+    from .distributions import Distribution, LogNormal, Uniform
+
+    if isinstance(value, Uniform):
+        return value.low, value.high
+    if isinstance(value, Distribution):
+        return (0.0 if isinstance(value, LogNormal) else None), None
+    if isinstance(value, float):
+        return value, value
+    return (float(value.min()), float(value.max())) if value.size else (None, None)
+
+
+def _bound(name: str, bound: Any, side: str, default: Measured, loc: Loc) -> float | None:
+    if bound is None:
+        return None
+    number = measure_number(bound, f"{side} of parameter {name!r}", loc)
+    if number.dimension != default.dimension and number.value != 0:
+        kinds = [str(d) if d else "a number without a unit" for d in (number.dimension, default.dimension)]
+        raise DeclarationError(f"{side} of parameter {name!r} is {kinds[0]}, its default {kinds[1]}", loc)
+    return number.value
+
+
+def _split(names: str, what: str) -> list[str]:
+    if not isinstance(names, str) or not names.strip():
+        raise DeclarationError(f"{what} takes names in one text, not {names!r}", Loc.caller(), f'{what}("v u")')
+    return names.replace(",", " ").split()
+
+
+def _refuse_places(shape: Any, on: Any, what: str, loc: Loc) -> None:
+    if shape is not None:
+        not_supported(f"shape= of {what}", loc)
+    if on is not None:
+        not_supported(f"on= of {what}", loc)
+
+
+def _key(option: Any) -> str:
+    """Return a text that is equal exactly for equal options; sympy compares and sorts symbols by it."""
+    if hasattr(option, "tobytes"):
+        return f"array{option.shape}:{hashlib.sha256(option.tobytes()).hexdigest()}"
+    return repr(option)
