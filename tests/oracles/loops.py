@@ -9,6 +9,7 @@ returns the new state and what can be recorded.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy import cos, cosh, exp, tanh, where
@@ -62,13 +63,10 @@ def ratio(y: np.ndarray) -> np.ndarray:
     return where(small, 1 + y / 2, y / -np.expm1(-where(small, 1.0, y)))
 
 
-def matrix_step(rates: list[list[float | np.ndarray]], states: list[np.ndarray], dt: float) -> list[np.ndarray]:
-    """Return the exact solution of s' = A s after dt, for A of shape (K, K) with entries () or (N,)."""
-    entries = np.broadcast_arrays(*[np.asarray(entry, float) for row in rates for entry in row], states[0][0])[:-1]
-    k = len(states)
-    matrices = np.stack(entries, -1).reshape(-1, k, k)
-    propagators = np.stack([expm(a * dt) for a in matrices])
-    return list(np.einsum("nij,jbn->ibn", propagators, np.stack(states)))
+@cache
+def alpha_propagator(tau_m: float, tau_s: float, R: float, dt: float) -> np.ndarray:
+    rates = [[-1 / tau_m, R / tau_m, 0.0], [0.0, -1 / tau_s, 1 / tau_s], [0.0, 0.0, -1 / tau_s]]
+    return expm(np.array(rates) * dt)
 
 
 # --- leaky integrators ------------------------------------------------------------------------------------------------
@@ -90,9 +88,10 @@ def cuba_lif(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Value
 
 
 def alpha_lif(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
-    tau_m, tau_s = p["tau_mem"], p["tau_syn"]
-    rates = [[-1 / tau_m, p["R"] / tau_m, 0.0], [0.0, -1 / tau_s, 1 / tau_s], [0.0, 0.0, -1 / tau_s]]
-    v, i, y = matrix_step(rates, [s["v"], s["i"], s["y"] + x["x"]], dt)
+    n = s["v"].shape[1]
+    values = zip(*(np.broadcast_to(p[name], n).tolist() for name in ("tau_mem", "tau_syn", "R")), strict=True)
+    propagators = np.stack([alpha_propagator(*value, dt) for value in values])
+    v, i, y = np.einsum("nij,jbn->ibn", propagators, np.stack([s["v"], s["i"], s["y"] + x["x"]]))
     z = v > p["theta"]
     return done({"v": v, "i": i, "y": y}, {"v": where(z, p["v_r"], v), "i": i, "y": y}, z)
 
@@ -116,10 +115,10 @@ def coba_lif(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Value
 
 # --- adaptive thresholds ----------------------------------------------------------------------------------------------
 def alif(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
-    v = exp(-dt / p["tau_mem"]) * s["v"] + x["x"] - p["theta"] * s["z"]
-    b = exp(-dt / p["tau_adapt"]) * s["b"] + s["z"]
+    v = exp(-dt / p["tau_mem"]) * s["v"] + x["x"] - p["theta"] * s["fired"]
+    b = exp(-dt / p["tau_adapt"]) * s["b"] + s["fired"]
     z = v - p["theta"] - p["beta"] * b > 0
-    return done({"v": v, "b": b}, {"v": v, "b": b}, z, z=z.astype(float))
+    return done({"v": v, "b": b}, {"v": v, "b": b}, z, fired=z.astype(float))
 
 
 def adaptive_threshold(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
@@ -313,7 +312,7 @@ def initial_state(population: Population, batch: int) -> Values:
         for k, v in loop.init(loop.parameters | population.values).items()
     }
     above = np.zeros(shape, bool) if loop.above is None else loop.above(state)
-    return state | {"refractory": np.zeros(shape), "z": np.zeros(shape), "above": above}
+    return state | {"refractory": np.zeros(shape), "fired": np.zeros(shape), "above": above}
 
 
 def order(populations: Sequence[str], connections: Sequence[tuple]) -> list[str]:
@@ -364,7 +363,7 @@ def simulate(
                 if post == name:
                     signal = sent(pre, t - delay)
                     drive[target] = drive[target] + (signal * weight if weight.ndim == 1 else signal @ weight)
-            hidden = {k: states[name][k] for k in ("refractory", "z", "above")}
+            hidden = {k: states[name][k] for k in ("refractory", "fired", "above")}
             new, record = loop.step(states[name], drive, loop.parameters | dict(p.values), dt)
             states[name] = hidden | new
             records[name].append(record | drive)
