@@ -261,7 +261,7 @@ class _Lowering:
         """Write the initial state, and the output that it makes, into the initial graph."""
         neuron, block, owner = population.neuron, self.start, population.name
         axis = self.axis[owner]
-        env: dict[sympy.Basic, Value] = {gs.t: block.const(0.0), gs.dt: block.const(self.network.dt)}
+        env: dict[sympy.Basic, Value] = {gs.t: block.const(0.0)}
         env |= {i: env[gs.t] for i in neuron.inputs} | {gs.spike: env[gs.t]}
         env |= {p: self.parameter(block, owner, p.name) for p in neuron.parameters}
         todo = dict(population.init)
@@ -345,6 +345,7 @@ def _leaves(
 ) -> tuple[sympy.Expr, list[Value]]:
     """Return `expr` over value names, and those values; markers become nodes of their own."""
     found: dict[sympy.Basic, Value] = {}
+    expr = expr.xreplace({gs.dt: sympy.Float(lowering.network.dt)})
     for marker in _outermost(expr):
         if isinstance(marker, detach):
             inner = _translate(lowering, block, owner, marker.args[0], env, at, name)
@@ -415,7 +416,6 @@ class _PopulationStep:
         signals = self.lowering.signals.setdefault(owner, _Signals())
         current = {s: block.names.value(f"{owner}.{s.name}", self.type, loc=neuron.loc_of_state(s)) for s in neuron.states}
         self.env |= {p: self.lowering.parameter(block, owner, p.name) for p in neuron.parameters}
-        self.env[gs.dt] = block.const(self.lowering.network.dt, "dt")
         self.env |= {i: self._drive(i.name) for i in neuron.inputs}
         if self._uses(gs.t):
             self.env[gs.t] = self.lowering.now()

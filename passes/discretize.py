@@ -1,0 +1,125 @@
+"""Replace every `Ode` by the nodes of one step of its integrator."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import sympy
+
+from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Value, symbol
+from graphc.ir.errors import GraphcWarning
+
+from .build import Builder, fixed_values
+from .solvers import Choice, Problem, advance, choose
+
+
+@dataclass(frozen=True, slots=True)
+class Discretize:
+    """Advance every state by one step.
+
+    before:  %v: ode auto dv/dt = (i - v)/tau      after:  %v_keep = map exp(-dt/tau)
+                                                           %v_from_i = map dt*exp(-dt/tau)*exprel(...)/tau
+                                                           %v = map v_keep*v + v_from_i*i
+    """
+
+    name: str = "discretize"
+
+    def run(self, program: Program) -> Program:
+        """Return `program` without Ode nodes, with a note per state on how it is integrated."""
+        if program.stage != "declared":
+            return program
+        (region,) = program.regions
+        graph, choices = _discretize(region.graph)
+        lines = [f"{owner}.{c.state}: {c.integrator} ({c.reason})" for owner, c in choices]
+        _warn_of_long_steps(program, region.graph)
+        program = program.with_regions([Region("steps", graph)], "discrete")
+        return program.note("integrator", *lines) if lines else program
+
+
+def _discretize(graph: Graph) -> tuple[Graph, list[tuple[str, Choice]]]:
+    build = Builder.extending(graph)
+    fixed = fixed_values(graph)
+    new: dict[Value, Value] = {}
+    done: dict[OdeSystem, list[Value]] = {}
+    notes: list[tuple[str, Choice]] = []
+    for node in graph.nodes:
+        node = node.substitute(new)
+        if not isinstance(node, Ode):
+            build.add(node)
+            continue
+        if node.system not in done:
+            choices, done[node.system] = _step(node, fixed, build)
+            notes += [(node.system.owner, c) for c in choices]
+        new[node.result] = done[node.system][node.index]
+    return replace(graph, nodes=tuple(build.nodes)).substitute_results(new), notes
+
+
+def _step(node: Ode, fixed: set[Value], build: Builder) -> tuple[list[Choice], list[Value]]:
+    """Append one step of the system of `node`: free, and held where its refractory flag says so."""
+    system = node.system
+    states = [symbol(v) for v in node.operands[: len(system.states)]]
+    rates = dict(zip(states, system.rates, strict=True))
+    constant = frozenset(symbol(v) for v in node.operands if v in fixed)
+    locs = {s: node.result.loc for s in states}
+    time = None if system.time is None else symbol(node.operands[system.time])
+    problem = Problem(system, rates, constant, locs, time)
+    choices = choose(problem)
+    free = advance(problem, choices, build)
+    if system.held is None:
+        return choices, free
+    stopped = {s: sympy.S.Zero if hold else rates[s] for s, hold in zip(states, system.holds, strict=True)}
+    held = advance(Problem(system, stopped, constant, locs, time), choices, build)
+    flag = symbol(node.operands[system.held])
+    both = []
+    for state, a, b in zip(states, held, free, strict=True):
+        a = build.values[state.name] if stopped[state] == 0 else a
+        chosen = sympy.Piecewise((symbol(a), flag > 0), (symbol(b), True))
+        both.append(b if a is b else build.map(state.name, chosen, b))
+    return choices, both
+
+
+def _warn_of_long_steps(program: Program, graph: Graph) -> None:
+    """Warn where Euler advances a state over a step longer than its time constant."""
+    fixed = fixed_values(graph)
+    numbers = _numbers(program, graph)
+    for node in graph.nodes:
+        if not isinstance(node, Ode) or node.system.integrator not in ("auto", "euler"):
+            continue
+        constant = frozenset(symbol(v) for v in node.operands if v in fixed)
+        states = [symbol(v) for v in node.operands[: len(node.system.states)]]
+        problem = Problem(node.system, dict(zip(states, node.system.rates, strict=True)), constant, {s: None for s in states})
+        state = states[node.index]
+        slope = sympy.diff(node.system.rates[node.index], state)
+        if choose(problem)[node.index].integrator != "euler" or not slope.free_symbols <= set(numbers):
+            continue
+        fastest = _fastest(slope, numbers)
+        if fastest * node.system.h > 1:
+            name = f"{node.system.owner}.{node.system.states[node.index]}"
+            warnings.warn(
+                f"{node.result.loc}: dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms of '{name}', "
+                "which Euler integrates: the step overshoots; use a smaller dt or integrator='exponential_euler'",
+                GraphcWarning,
+                stacklevel=2,
+            )
+
+
+def _fastest(slope: sympy.Expr, numbers: Mapping[sympy.Symbol, np.ndarray]) -> float:
+    """Return the largest decay rate -slope over the neurons, in 1/ms."""
+    arrays = {s: np.atleast_1d(numbers[s]) for s in slope.free_symbols}
+    count = max((len(a) for a in arrays.values()), default=1)
+    rates = [float(slope.xreplace({s: sympy.Float(a[k % len(a)]) for s, a in arrays.items()})) for k in range(count)]
+    return max(-r for r in rates)
+
+
+def _numbers(program: Program, graph: Graph) -> dict[sympy.Symbol, np.ndarray]:
+    """Return the parameters and constants whose values are known numbers."""
+    values = {p.name: p.value for p in program.parameters}
+    numbers = {
+        symbol(i.value): np.asarray(values[i.source], float)
+        for i in graph.inputs
+        if isinstance(values.get(i.source), (int, float, np.ndarray))
+    }
+    return numbers | {symbol(n.result): np.asarray(n.value) for n in graph.nodes if isinstance(n, Const)}
