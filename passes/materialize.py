@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from graphc.ir import Const, Count, Graph, Input, Map, Node, Program, Region, Reset, Spike, Spread, Test, Time, Value
+from graphc.ir import Const, Count, Graph, Input, Map, Node, Output, Program, Region, Reset, Spike, Spread, Test, Time, Value
 
 _AGAIN: tuple[type[Node], ...] = (Map, Spike, Test, Reset, Spread, Count)
 
@@ -43,7 +43,7 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
     defined = {n.result for n in graph.nodes} | {c.current for c in graph.carries}
     readers = [r for r in regions if r.backward]
     loops = [r for r in readers if r.kind == "reverse"]
-    needed = {i.value for r in loops for i in r.graph.inputs if i.value in defined and i.source.startswith("saved ")}
+    needed = {i.value for r in loops for i in r.graph.inputs if i.value in defined}
     if not needed:
         return regions, []
     pinned = {i.value for r in readers if r.kind == "all_steps" for i in r.graph.inputs if i.value in defined}
@@ -57,11 +57,9 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
     rebuilt = [
         replace(r, graph=_recompute(r.graph, graph, cut, sources)) if r.kind == "reverse" and r.backward else r for r in regions
     ]
-    read = {i.source for r in rebuilt if r.backward for i in r.graph.inputs}
+    read = {i.source for r in rebuilt for i in r.graph.inputs}
     kept = [o for o in graph.outputs if not o.name.startswith("saved ") or o.name in read]
     have = {o.name for o in kept}
-    from graphc.ir import Output
-
     kept += [Output(n, v, "sequence") for v, n in names.items() if n in read and n not in have]
     rebuilt[index] = replace(regions[index], graph=replace(graph, outputs=tuple(kept)))
     saved = [f"{o.value.name}: {o.value.type.dtype} per neuron and step" for o in kept if o.name.startswith("saved ")]
@@ -122,7 +120,7 @@ def _recompute(reverse: Graph, forward: Graph, cut: set[Value], sources: dict[Va
     definition = forward.definition()
     inputs = {i.value: i for i in forward.inputs}
     read = {i.value: i for i in reverse.inputs}
-    mine = {v for v, i in read.items() if i.source.startswith("saved ") and v in definition or v in {c.current for c in forward.carries}}
+    mine = {v for v in read if v in definition or any(c.current is v for c in forward.carries)}
     present = (set(read) - mine) | {n.result for n in reverse.nodes}
     nodes: list[Node] = []
     added: dict[Value, Input] = {}
@@ -144,8 +142,5 @@ def _recompute(reverse: Graph, forward: Graph, cut: set[Value], sources: dict[Va
     for value in [v for v in read if v in mine]:
         bring(value)
     kept = tuple(i for v, i in read.items() if v not in mine)
-    return replace(reverse, inputs=kept + tuple(added.values()), nodes=_order([*nodes, *reverse.nodes]))
+    return replace(reverse, inputs=kept + tuple(added.values()), nodes=(*nodes, *reverse.nodes))
 
-
-def _order(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    return tuple(nodes)

@@ -150,9 +150,10 @@ class _Cut:
     def _need(self, value: Value, number: int) -> None:
         """Make `value` readable in stage `number`: compute a number or a shift there, else read what another stage wrote."""
         stage = self.stage(number)
-        if value in stage.present or any(c.current is value for c in self.graph.carries):
-            return
         node = self.definition.get(value)
+        carried = any(c.current is value for c in self.graph.carries)
+        if value in stage.present or (carried and self.level[value] == number):
+            return
         if isinstance(node, (Const, Time)):
             stage.nodes.append(node)
         elif isinstance(node, Read) and self.ascending:
@@ -222,9 +223,7 @@ class _Cut:
 
 def _drop_unread_saves(regions: list[Region]) -> list[Region]:
     """Make the forward loops save exactly what the backward half reads."""
-    reads: Mapping[str, Value] = {
-        i.source: i.value for r in regions if r.backward for i in r.graph.inputs if i.source.startswith("saved ")
-    }
+    reads: Mapping[str, Value] = {i.source: i.value for r in regions for i in r.graph.inputs if i.source.startswith("saved ")}
     result = []
     for region in regions:
         graph = region.graph

@@ -1,0 +1,28 @@
+"""The passes in order, with a reason a line."""
+
+from __future__ import annotations
+
+from .adjoint import Adjoint
+from .base import Pass, Request
+from .delays import Delays
+from .discretize import Discretize
+from .fuse import Fuse
+from .materialize import Materialize
+from .partition import Partition
+from .prologue import SplitPrologue
+from .simplify import Simplify
+
+
+def pipeline(request: Request) -> tuple[Pass, ...]:
+    """Return the passes that turn a declared program into one that can be scheduled."""
+    return (
+        Discretize(),
+        SplitPrologue(),  # before the adjoint, which then stops at coefficients; torch differentiates the prologue
+        Delays(),
+        Adjoint(request),
+        Simplify(),  # before partition: a value that nothing reads must not tie two stages together
+        Partition(),
+        Materialize(),  # after partition: what crosses a stage is stored anyway
+        Simplify(),  # what materialize computes again may stand twice
+        Fuse(),  # last: every pass before it may add nodes
+    )

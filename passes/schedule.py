@@ -1,0 +1,227 @@
+"""Program -> Schedule: kernels, their layout and their buffers, for one device and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+from graphc.ir import (
+    Buffer,
+    DeviceSpec,
+    Graph,
+    History,
+    Input,
+    Kernel,
+    Names,
+    Node,
+    Output,
+    Program,
+    Project,
+    ProjectTransposed,
+    Read,
+    Reduce,
+    Region,
+    Reset,
+    Schedule,
+    TargetError,
+    Type,
+    Value,
+)
+
+from .fuse import loops_of
+from .partition import PRODUCTS
+
+Dtype = Literal["float32", "float64"]
+RESIDENT_LIMIT = {"float32": 128, "float64": 64}
+
+
+def schedule(program: Program, device: DeviceSpec, dtype: Dtype, target: str, tuned: Mapping[str, int] | None = None) -> Schedule:
+    """Return how `target` runs `program`.
+
+    Args:
+        program: a program after every pass.
+        device: what it runs on.
+        dtype: the state dtype.
+        target: "c" or "triton".
+        tuned: tiles that replace the defaults, by option name.
+
+    Raises:
+        TargetError: the target has no strategy for a loop of this program.
+    """
+    kernels: list[Kernel] = []
+    for region in program.regions:
+        if region.kind == "once":
+            continue
+        if region.kind == "all_steps":
+            kernels += _products(region)
+        elif target == "triton":
+            kernels += _triton_loop(region, program, dtype, tuned or {})
+        else:
+            kernels.append(_loop(region, *_c_layout(region, device, tuned or {})))
+    return Schedule(
+        target=target,
+        dtype=dtype,
+        sizes=dict(program.sizes),
+        buffers=_buffers(program, kernels),
+        kernels=tuple(kernels),
+        saved=_saved(kernels),
+    )
+
+
+def _loop(region: Region, strategy: str, options: Mapping[str, int]) -> Kernel:
+    assert region.kind in ("steps", "reverse")
+    kind: Literal["steps", "reverse"] = "steps" if region.kind == "steps" else "reverse"
+    graph = region.graph
+    return Kernel(graph.name, kind, graph, loops_of(graph), strategy, dict(options), region.backward, checks(graph))
+
+
+def has_product(graph: Graph) -> bool:
+    """Whether the loop multiplies by a weight at every step."""
+    return any(isinstance(n, PRODUCTS) for n in graph.nodes)
+
+
+def _c_layout(region: Region, device: DeviceSpec, tuned: Mapping[str, int]) -> tuple[str, dict[str, int]]:
+    """Rows of the batch advance together where a weight is read at every step, so that one reading serves them all."""
+    if has_product(region.graph):
+        return "rows", {"rows": tuned.get("rows", 8)}
+    return "elementwise", {"rows": tuned.get("rows", 1)}
+
+
+def _triton_loop(region: Region, program: Program, dtype: Dtype, tuned: Mapping[str, int]) -> list[Kernel]:
+    """Sums over the steps leave the loop as sequences: they would cost registers there."""
+    graph, reductions = _without_sums(region.graph)
+    region = replace(region, graph=graph)
+    if not has_product(graph):
+        strategy, options = "elementwise", {"unroll": tuned.get("unroll", 4), "block": tuned.get("block", 256), "warps": tuned.get("warps", 4)}
+    else:
+        widest = max(program.sizes[axis] for node in graph.nodes for axis in node.result.type.axes)
+        if widest > RESIDENT_LIMIT[dtype]:
+            raise TargetError(
+                f"a recurrent population of {widest} neurons does not fit the resident strategy of the triton target, "
+                f"which holds its {dtype} weights in shared memory up to {RESIDENT_LIMIT[dtype]} neurons",
+                hint='use target="c"; larger recurrent populations on a GPU are not supported yet',
+            )
+        strategy, options = "resident", {"rows": tuned.get("rows", 16), "warps": tuned.get("warps", 4)}
+    return [_loop(region, strategy, options), *(_product(region, node, graph) for node, graph in reductions)]
+
+
+def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:
+    """Return `graph` writing sequences where it summed over the steps, and a graph for each of those sums."""
+    definition = graph.definition()
+    names = Names(v.name for v in graph.values)
+    outputs, reductions, dropped = [], [], set()
+    for output in graph.outputs:
+        node = definition.get(output.value)
+        if output.kind != "sum" or not isinstance(node, Reduce):
+            outputs.append(output)
+            continue
+        operand = node.operands[0]
+        name = next((o.name for o in outputs if o.value is operand and o.kind == "sequence"), f"summand {output.name}")
+        if all(o.name != name for o in outputs):
+            outputs.append(Output(name, operand, "sequence"))
+        dropped.add(node)
+        source = Value(names.fresh(operand.name), operand.type, operand.loc)
+        total = replace(node, operands=(source,))
+        reductions.append((total, Graph("sum", (Input(name, source, "sequence"),), (total,), (output,))))
+    return replace(graph, outputs=tuple(outputs), nodes=tuple(n for n in graph.nodes if n not in dropped)), reductions
+
+
+def _products(region: Region) -> list[Kernel]:
+    """Return one kernel per product of a region over all steps."""
+    graph = region.graph
+    kernels = []
+    for node in graph.nodes:
+        if isinstance(node, Read):
+            continue
+        if not isinstance(node, (*PRODUCTS, Reduce)):
+            node.fail("stands in an all_steps region, which holds products; partition puts it elsewhere")
+        kernels.append(_product(region, node, _alone(graph, node)))
+    return kernels
+
+
+def _alone(graph: Graph, node: Node) -> Graph:
+    """Return the part of `graph` that computes `node` from inputs and shifts."""
+    definition = graph.definition()
+    reads = [definition[v] for v in node.operands if v in definition]
+    histories: list[History] = []
+    needed = set(node.operands)
+    for read in reads:
+        if isinstance(read, Read):
+            history = graph.history(read.history)
+            histories.append(history)
+            needed.add(history.value)
+    made = {o.value: o.name for o in graph.outputs}
+    inputs = [i for i in graph.inputs if i.value in needed]
+    inputs += [Input(made[v], v, "sequence") for v in needed if v in definition and v in made and not isinstance(definition[v], Read)]
+    return Graph(
+        graph.name,
+        tuple(inputs),
+        (*(r for r in reads if isinstance(r, Read)), node),
+        tuple(o for o in graph.outputs if o.value is node.result),
+        (),
+        tuple(dict.fromkeys(histories)),
+    )
+
+
+def _product(region: Region, node: Node, graph: Graph) -> Kernel:
+    name = f"{region.graph.name}_{node.result.name}"
+    strategy = {Project: "project", ProjectTransposed: "project_transposed", Reduce: "sum"}.get(type(node), "outer")
+    return Kernel(name, "product", graph, loops_of(graph), strategy, {}, region.backward)
+
+
+def checks(graph: Graph) -> tuple[tuple[Value, str], ...]:
+    """Return the values of the states before their resets, with the names to report where one is not finite."""
+    definition = graph.definition()
+    found = []
+    for carry in graph.carries:
+        value = carry.next
+        if value.type.dtype != "real":
+            continue
+        while isinstance(node := definition.get(value), Reset):
+            value = node.operands[0]
+        found.append((value, carry.name))
+    return tuple(found)
+
+
+def _saved(kernels: list[Kernel]) -> tuple[str, ...]:
+    """Return the buffers that the backward half reads and the forward half wrote or read."""
+    forward = {name for k in kernels if not k.backward for name in k.arguments}
+    return tuple(dict.fromkeys(name for k in kernels if k.backward for name in k.reads if name in forward))
+
+
+def _buffers(program: Program, kernels: list[Kernel]) -> dict[str, Buffer]:
+    """Return every tensor that a kernel reads or writes."""
+    visible = set(program.outputs) | {t.name for t in program.inputs}
+    buffers: dict[str, Buffer] = {}
+
+    def add(name: str, type: Type, kind: Literal["sequence", "fixed", "history"], depth: int = 0) -> None:
+        storage: Literal["real", "uint8", "int32"] = "real"
+        if kind == "sequence" and type.dtype == "bool" and name not in visible:
+            storage = "uint8"
+        elif type.dtype == "int" and kind != "sequence":
+            storage = "int32"
+        buffers.setdefault(name, Buffer(name, type, kind, storage, depth))
+
+    for kernel in kernels:
+        graph = kernel.graph
+        for i in graph.inputs:
+            add(i.source, i.value.type, "sequence" if i.kind == "sequence" else "fixed")
+        for o in graph.outputs:
+            add(o.name, o.value.type, "sequence" if o.kind == "sequence" else "fixed")
+        for c in graph.carries:
+            for end in (c.init, c.final):
+                if end:
+                    add(end, c.current.type, "fixed")
+        for h in graph.histories:
+            for end in (h.init, h.final):
+                if end:
+                    add(end, h.value.type, "history", _depth(program, h))
+    return buffers
+
+
+def _depth(program: Program, history: History) -> int:
+    return max((t.depth or 0 for t in program.states if t.name == history.name), default=0) or history.depth
+
+
+
