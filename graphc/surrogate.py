@@ -23,7 +23,9 @@ class Surrogate:
             value = getattr(self, option.name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
                 name = type(self).__name__
-                raise DeclarationError(f"{option.name} of {name} must be a positive number, not {value!r}", Loc.caller())
+                raise DeclarationError(
+                    f"{option.name} of {name} must be a positive number, not {value!r}", Loc.caller()
+                )
 
     def derivative(self, c: Any) -> sympy.Expr:
         """Return dz/dc at `c`."""
@@ -90,26 +92,26 @@ class Sigmoid(Surrogate):
 
 @dataclass(frozen=True)
 class Triangle(Surrogate):
-    """``gamma / width * max(0, 1 - |c| / width)``.
+    """``dampening / width * max(0, 1 - |c| / width)``.
 
-    With ``width`` the threshold it is the pseudo-derivative of LSNNs; with ``width=1`` Norse's ``triangle`` (alpha = gamma);
-    with ``gamma=1, width=1/alpha`` SpikingJelly's ``PiecewiseQuadratic(alpha)``.
+    With ``width`` the threshold it is the pseudo-derivative of LSNNs; with ``width=1`` Norse's ``triangle`` (alpha = dampening);
+    with ``dampening=1, width=1/alpha`` SpikingJelly's ``PiecewiseQuadratic(alpha)``.
 
     Source:
         Esser et al. (2016), PNAS 113, 11441; Bellec et al. (2018), NeurIPS 31.
     """
 
-    gamma: float = 0.3
+    dampening: float = 0.3
     width: float = 1.0
 
     def derivative(self, c: Any) -> sympy.Expr:
-        """Return the triangle of area `gamma`."""
-        return self.gamma / self.width * relu(1 - sympy.Abs(c) / self.width)
+        """Return the triangle of area `dampening`."""
+        return self.dampening / self.width * relu(1 - sympy.Abs(c) / self.width)
 
     def antiderivative(self, c: Any) -> sympy.Expr:
-        """Return its integral, 0 left of the triangle and `gamma` right of it."""
+        """Return its integral, 0 left of the triangle and `dampening` right of it."""
         u = clip(c / self.width, -1, 1)
-        return self.gamma * (sympy.Rational(1, 2) + u - u * sympy.Abs(u) / 2)
+        return self.dampening * (sympy.Rational(1, 2) + u - u * sympy.Abs(u) / 2)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import ast
 import linecache
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,17 @@ class Loc:
         key = value.keys[index]
         return self if key is None else Loc(self.file, key.lineno)
 
-    def _calls(self) -> Iterator[ast.Call]:
-        try:
-            tree = ast.parse("".join(linecache.getlines(self.file)))
-        except SyntaxError:
-            return
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and node.lineno <= self.line <= (node.end_lineno or node.lineno):
-                yield node
+    def _calls(self) -> list[ast.Call]:
+        calls = _calls_in("".join(linecache.getlines(self.file)))
+        return [call for call in calls if call.lineno <= self.line <= (call.end_lineno or call.lineno)]
+
+
+@lru_cache(maxsize=16)
+def _calls_in(source: str) -> tuple[ast.Call, ...]:
+    try:
+        return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    except SyntaxError:
+        return ()
 
 
 def is_library(module: str) -> bool:

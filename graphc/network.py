@@ -1,0 +1,371 @@
+"""Networks: inputs, populations of neurons, connections between them, and what leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy
+
+from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.loc import Loc
+
+from .connectivity import Connectivity, Dense, OneToOne
+from .names import (
+    MODEL_ATTRIBUTES,
+    MODULE_ATTRIBUTES,
+    check_attribute_name,
+    check_name,
+    did_you_mean,
+)
+from .network_check import check_network
+from .neuron import Neuron
+from .population_values import ParameterValue, initial_value, parameter_value, refractory_steps
+from .records import Record, resolve_record
+from .symbols import Parameter, pre, weight
+from .values import Value, is_array, measure, time_in_ms, whole_steps
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """An input of the network: a sequence of `size` numbers per step and sample."""
+
+    name: str
+    size: int
+    shape: tuple[int, ...]
+    loc: Loc
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Neurons of one kind, with their parameters and initial values in base units."""
+
+    name: str
+    neuron: Neuron
+    size: int
+    shape: tuple[int, ...]
+    parameters: dict[str, ParameterValue]
+    init: dict[Any, Value | sympy.Expr]
+    loc: Loc
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Synapses of one kind; `delay` is in steps, `shared` names the connection whose weight this one uses."""
+
+    name: str
+    pre: str
+    post: str
+    target: str
+    weight: Value | None
+    shared: str | None
+    connectivity: Connectivity
+    delay: int
+    learn: bool
+    loc: Loc
+
+
+class Network:
+    """Populations and connections on one time step.
+
+    Args:
+        dt: step length, a time or a number of ms.
+    """
+
+    def __init__(self, dt: Any) -> None:
+        """Start with nothing in it."""
+        self.loc = Loc.caller()
+        self.dt = time_in_ms(dt, "dt of gc.Network", self.loc)
+        if not 0 < self.dt < float("inf"):
+            raise DeclarationError(f"dt of gc.Network is {self.dt!r} ms", self.loc, "give a positive time, dt=1 * ms")
+        self.inputs: dict[str, NetworkInput] = {}
+        self.populations: dict[str, Population] = {}
+        self.connections: dict[str, Connection] = {}
+        self.outputs: tuple[str, ...] = ()
+
+    def input(self, name: str, size: int | Sequence[int]) -> NetworkInput:
+        """Add an input of `size` numbers per step and sample; a shape is flattened in C order."""
+        loc = Loc.caller()
+        self._check_new(name, "an input", loc)
+        shape = _shape(size, f"input '{name}'", loc)
+        self.inputs[name] = NetworkInput(name, _product(shape), shape, loc)
+        return self.inputs[name]
+
+    def population(self, name: str, neuron: Neuron, size: int | Sequence[int], **values: Any) -> Population:
+        """Add `size` neurons.
+
+        Args:
+            name: its name; the module of its parameters is ``model.<name>``.
+            neuron: the model of each.
+            size: how many, or a shape.
+            values: parameter=value or state=initial value: a number or quantity for all, an array of one per neuron, a
+                distribution, or for a parameter a gc.param that replaces default, learn, per, min and max.
+        """
+        loc = Loc.caller()
+        self._check_new(name, "a population", loc)
+        if not isinstance(neuron, Neuron):
+            raise DeclarationError(f"population '{name}' is made of {neuron!r}, which is no gc.Neuron", loc)
+        shape = _shape(size, f"population '{name}'", loc)
+        number = _product(shape)
+        parameters = {p.name: p for p in neuron.parameters}
+        states = {s.name: s for s in neuron.states}
+        for key in values:
+            if key not in parameters and key not in states:
+                near = did_you_mean(key, [*parameters, *states])
+                message = f"neuron '{neuron.name}' of population '{name}' has no parameter or state '{key}'"
+                raise DeclarationError(message, loc.entry(key), near)
+        population = Population(
+            name,
+            neuron,
+            number,
+            shape,
+            {n: parameter_value(p, values.get(n), number, name, neuron, loc) for n, p in parameters.items()},
+            {
+                s: initial_value(s, values.get(s.name, neuron.init[s]), s.name in values, number, name, neuron, loc)
+                for s in neuron.init
+            },
+            loc,
+        )
+        refractory_steps(neuron, population.parameters, self.dt, name, loc)
+        self.populations[name] = population
+        return population
+
+    def connect(
+        self,
+        pre: NetworkInput | Population | str,
+        post: Population | str,
+        *,
+        target: str | None = None,
+        weight: Any = None,
+        connectivity: Connectivity = Dense(),  # noqa: B008 (frozen)
+        delay: Any = None,
+        learn: bool = True,
+        sign: Any = None,
+        plasticity: Any = None,
+        transmit: Any = None,
+        name: str | None = None,
+    ) -> Connection:
+        """Connect `pre` to `post`.
+
+        Args:
+            pre: an input or a population.
+            post: a population.
+            target: which input of the neurons of `post`; needed when they have several.
+            weight: None (uniform, +-1/sqrt(fan_in)), a number, an array, a distribution, or a connection to share with.
+            connectivity: gc.Dense() or gc.OneToOne().
+            delay: steps (int) or a time; 0 acts within the same step.
+            learn: whether the weight is an nn.Parameter.
+            sign: Dale's law.
+            plasticity: a rule of the synapses.
+            transmit: what one synapse delivers.
+            name: default ``pre_post``, or ``pre_post_target`` when the neurons have several inputs.
+        """
+        loc = Loc.caller()
+        _refuse_later(sign, plasticity, transmit, delay, loc)
+        source, sink = self._source(pre, loc), self._sink(post, loc)
+        joined = f"{source.name}_{sink.name}" + (f"_{target}" if target and len(sink.neuron.inputs) > 1 else "")
+        if name is None and joined in self._names():
+            kind = self._kind(joined)
+            raise DeclarationError(
+                f"the connection of '{source.name}' to '{sink.name}' would be named '{joined}', as {kind} is",
+                loc,
+                'give it a name, name="..."',
+            )
+        self._check_new(name or joined, "a connection", loc)
+        label = f"connection '{name or joined}'"
+        _check_sizes(connectivity, source, sink, label, loc)
+        if not isinstance(learn, bool):
+            raise DeclarationError(f"learn of {label} must be True or False, not {learn!r}", loc.entry("learn"))
+        goal = _target(target, sink, label, loc)
+        value, shared = self._weight(weight, connectivity, source, sink, goal, label, loc)
+        connection = Connection(
+            name or joined,
+            source.name,
+            sink.name,
+            goal,
+            value,
+            shared,
+            connectivity,
+            self._delay(delay, label, loc),
+            learn if shared is None else self.connections[shared].learn,
+            loc,
+        )
+        self.connections[connection.name] = connection
+        return connection
+
+    def output(self, *signals: Population | str) -> None:
+        """Let signals leave, named as in `record`: ``"out"`` is the output of the population, ``"out.v"`` a state."""
+        loc = Loc.caller()
+        if not signals:
+            raise DeclarationError("net.output names no signal", loc, 'net.output("out") or net.output("out.v")')
+        for signal in signals:
+            record = resolve_record(self, signal.name if isinstance(signal, Population) else signal, loc)
+            if record.owner in self.connections:
+                raise DeclarationError(f"net.output cannot give '{record.name}', a weight", loc, "record it")
+            if record.name in self.outputs:
+                raise DeclarationError(f"'{record.name}' is an output already", loc)
+            self.outputs = (*self.outputs, record.name)
+
+    def resolve_record(self, name: str) -> Record:
+        """Return what a record name such as ``"hid.v@threshold"`` means."""
+        return resolve_record(self, name, Loc.caller())
+
+    def check(self) -> None:
+        """Raise what can be wrong with the whole: no output, or a cycle without delay."""
+        check_network(self)
+
+    def __repr__(self) -> str:
+        """Return the names of the parts."""
+        parts = f"{list(self.inputs)}, {list(self.populations)}, {list(self.connections)}"
+        return f"Network(dt={self.dt!r}: {parts})"
+
+    def _names(self) -> set[str]:
+        return {*self.inputs, *self.populations, *self.connections}
+
+    def _kind(self, name: str) -> str:
+        if name in self.inputs:
+            return "an input"
+        return "a population" if name in self.populations else "a connection"
+
+    def _check_new(self, name: str, what: str, loc: Loc) -> None:
+        check_name(name, what, loc)
+        check_attribute_name(name, what, loc, MODULE_ATTRIBUTES | MODEL_ATTRIBUTES)
+        if name in self._names():
+            raise DeclarationError(f"{what} is named '{name}', as {self._kind(name)} is", loc, "choose another name")
+
+    def _find(self, handle: Any, what: str, loc: Loc) -> NetworkInput | Population | Connection:
+        name = handle.name if isinstance(handle, (NetworkInput, Population, Connection)) else handle
+        if not isinstance(name, str):
+            raise DeclarationError(f"{what} is {handle!r}, neither a handle nor a name", loc)
+        tables: tuple[dict[str, Any], ...] = (self.inputs, self.populations, self.connections)
+        for table in tables:
+            if name in table and (isinstance(handle, str) or table[name] is handle):
+                return table[name]  # type: ignore[no-any-return]
+        if not isinstance(handle, str):
+            raise DeclarationError(f"{what} '{name}' belongs to another network", loc)
+        raise DeclarationError(f"{what} '{name}' does not exist", loc, did_you_mean(name, self._names()))
+
+    def _source(self, handle: Any, loc: Loc) -> NetworkInput | Population:
+        found = self._find(handle, "the source", loc)
+        if isinstance(found, Connection):
+            raise DeclarationError(f"the source '{found.name}' is a connection", loc, "give an input or a population")
+        return found
+
+    def _sink(self, handle: Any, loc: Loc) -> Population:
+        found = self._find(handle, "the target", loc)
+        if isinstance(found, Connection):
+            not_supported("a connection as target (a third factor)", loc)
+        if isinstance(found, NetworkInput):
+            raise DeclarationError(f"the target '{found.name}' is an input of the network", loc, "give a population")
+        return found
+
+    def _delay(self, delay: Any, label: str, loc: Loc) -> int:
+        loc = loc.entry("delay")
+        if delay is None:
+            return 0
+        if hasattr(delay, "__index__") and not isinstance(delay, bool):
+            if int(delay) < 0:
+                raise DeclarationError(f"the delay of {label} is {int(delay)} steps", loc, "give 0 or more")
+            return int(delay)
+        if not isinstance(delay, sympy.Expr) or not delay.atoms(sympy.Atom) - delay.atoms(sympy.Number):
+            hint = "give steps as an int or a time with a unit, delay=3 or delay=3 * ms"
+            raise DeclarationError(f"the delay of {label} is {delay!r}", loc, hint)
+        time = time_in_ms(delay, f"the delay of {label}", loc)
+        steps = whole_steps(time, self.dt)
+        if steps is None or steps < 0:
+            message = f"the delay of {label} is {time!r} ms, no multiple of dt = {self.dt!r} ms"
+            raise DeclarationError(message, loc, "change the delay or dt")
+        return steps
+
+    def _weight(
+        self,
+        given: Any,
+        connectivity: Connectivity,
+        source: NetworkInput | Population,
+        sink: Population,
+        target: str,
+        label: str,
+        loc: Loc,
+    ) -> tuple[Value | None, str | None]:
+        """Return the value of the weight, or the connection that owns it."""
+        if given is None:
+            return None, None
+        loc = loc.entry("weight")
+        shape = (source.size, sink.size) if isinstance(connectivity, Dense) else (sink.size,)
+        if isinstance(given, (Connection, str)):
+            other = self._find(given, f"the weight of {label}", loc)
+            if not isinstance(other, Connection):
+                raise DeclarationError(f"the weight of {label} is '{other.name}', no connection", loc)
+            theirs = (self._source(other.pre, loc).size, self.populations[other.post].size)
+            if other.connectivity != connectivity or theirs != (source.size, sink.size):
+                message = f"{label} ({source.size} to {sink.size}) cannot share the weight of '{other.name}'"
+                raise DeclarationError(f"{message} ({theirs[0]} to {theirs[1]})", loc)
+            return None, other.shared or other.name
+        measured = measure(given, f"the weight of {label}", loc)
+        if is_array(measured.value) and measured.value.shape != shape:  # type: ignore[union-attr]
+            got = measured.value.shape  # type: ignore[union-attr]
+            raise DeclarationError(f"the weight of {label} has shape {got}, but {shape} (pre, post) is needed", loc)
+        wanted = sink.neuron.dimensions.get(target)
+        if measured.dimension is not None and wanted is not None and measured.dimension != wanted:
+            sent = isinstance(source, NetworkInput) or source.neuron.spike is not None
+            if sent:
+                message = f"the weight of {label} is {measured.dimension}, but input '{target}' is {wanted}"
+                raise DeclarationError(message, loc)
+        return measured.value, None
+
+
+def _refuse_later(sign: Any, plasticity: Any, transmit: Any, delay: Any, loc: Loc) -> None:
+    if sign is not None:
+        not_supported("sign= of connect", loc.entry("sign"))
+    if plasticity is not None:
+        not_supported("plasticity= of connect", loc.entry("plasticity"))
+    if transmit is not None and transmit not in (weight * pre(), weight * pre("spike")):
+        hint = "the default is gc.weight * gc.pre()"
+        not_supported("transmit= of connect other than gc.weight * gc.pre()", loc.entry("transmit"), hint)
+    if delay is not None and is_array(delay):
+        not_supported("a delay per synapse", loc.entry("delay"), "use one delay per connection")
+
+
+def _check_sizes(connectivity: Any, source: NetworkInput | Population, sink: Population, label: str, loc: Loc) -> None:
+    if not isinstance(connectivity, Connectivity):
+        hint = "gc.Dense() or gc.OneToOne()"
+        raise DeclarationError(f"connectivity of {label} is {connectivity!r}", loc.entry("connectivity"), hint)
+    if isinstance(connectivity, OneToOne) and source.size != sink.size:
+        message = (
+            f"{label} joins one to one, but '{source.name}' has {source.size} and '{sink.name}' {sink.size} neurons"
+        )
+        raise DeclarationError(message, loc, "make the sizes equal or use gc.Dense()")
+
+
+def _target(target: str | None, sink: Population, label: str, loc: Loc) -> str:
+    names = [i.name for i in sink.neuron.inputs]
+    if not names:
+        hint = "use gc.input in an equation; an input that cancels (0 * x) is none"
+        raise DeclarationError(f"{label}: neuron '{sink.neuron.name}' of '{sink.name}' has no input", loc, hint)
+    if target is None and len(names) > 1:
+        choices = " or ".join(f'target="{n}"' for n in names)
+        raise DeclarationError(f"{label}: neuron '{sink.neuron.name}' has several inputs", loc, f"say {choices}")
+    if target is not None and target not in names:
+        hint = did_you_mean(str(target), names) or f"its inputs are {', '.join(names)}"
+        message = f"{label}: neuron '{sink.neuron.name}' has no input {target!r}"
+        raise DeclarationError(message, loc.entry("target"), hint)
+    return target or names[0]
+
+
+def _shape(size: Any, what: str, loc: Loc) -> tuple[int, ...]:
+    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    good = [hasattr(n, "__index__") and not isinstance(n, bool) and int(n) >= 1 for n in sizes]
+    if not sizes or not all(good):
+        raise DeclarationError(f"the size of {what} is {size!r}", loc, "give a positive int, or a shape of them")
+    return tuple(int(n) for n in sizes)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for n in shape:
+        total *= n
+    return total
+
+
+__all__ = ["Connection", "Network", "NetworkInput", "Parameter", "ParameterValue", "Population", "Record"]

@@ -1,0 +1,200 @@
+"""Neurons: states, their equations, what makes them spike and what a spike does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import sympy
+from sympy.core.relational import Relational
+
+from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.loc import Loc
+
+from .declare import Draft, Resolved
+from .dimensions import Dimension
+from .names import check_name
+from .surrogate import Surrogate, SuperSpike
+from .symbols import Input, Parameter, State
+from .values import Value, to_sympy
+
+Edge = Literal["level", "rising"]
+
+
+@dataclass(frozen=True)
+class Spike:
+    """When a neuron spikes, and what stands for the derivative of that.
+
+    Args:
+        condition: a comparison, or an expression that means ``> 0``.
+        surrogate: dz/dc for ``c = lhs - rhs``.
+        escape: rate of stochastic spikes.
+        detach_reset: whether the reset's dependence on the spike is cut from gradients: True, False, or the states it is cut for.
+        edge: "rising" fires only where the condition begins to hold; None is "level".
+        detached: the states whose reset is cut; filled in by `Neuron`.
+        loc: the user's line.
+    """
+
+    condition: Any = None
+    surrogate: Surrogate = field(default=SuperSpike(beta=10.0), kw_only=True)
+    escape: Any = field(default=None, kw_only=True)
+    detach_reset: Any = field(default=True, kw_only=True)
+    edge: Edge | None = field(default=None, kw_only=True)
+    detached: frozenset[State] = field(default=frozenset(), kw_only=True)
+    loc: Loc = field(default_factory=Loc.caller, kw_only=True, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no condition or option."""
+        if self.escape is not None:
+            not_supported("escape= of gc.Spike", self.loc)
+        if self.condition is None:
+            raise DeclarationError("gc.Spike needs a condition", self.loc, "gc.Spike(v > theta)")
+        if not isinstance(self.surrogate, Surrogate):
+            hint = "gc.surrogate.SuperSpike(beta=10.0)"
+            raise DeclarationError(f"surrogate of gc.Spike is {self.surrogate!r}, which is none", self.loc, hint)
+        if self.edge not in (None, "level", "rising"):
+            raise DeclarationError(f"edge={self.edge!r} of gc.Spike is unknown", self.loc, 'use "level" or "rising"')
+        object.__setattr__(self, "condition", self._checked(self.condition))
+
+    @property
+    def margin(self) -> sympy.Expr:
+        """What is above 0 where the condition holds, the argument of the surrogate."""
+        match self.condition:
+            case sympy.Gt() | sympy.Ge():
+                return self.condition.lhs - self.condition.rhs
+            case sympy.Lt() | sympy.Le():
+                return self.condition.rhs - self.condition.lhs
+        return self.condition
+
+    @property
+    def strict(self) -> bool:
+        """Whether a margin of exactly 0 is no spike."""
+        return not isinstance(self.condition, (sympy.Ge, sympy.Le))
+
+    def _checked(self, condition: Any) -> sympy.Basic:
+        if condition in (True, False) and not isinstance(condition, (int, float)) or isinstance(condition, bool):
+            raise DeclarationError(f"the spike condition is always {condition}", self.loc)
+        condition = to_sympy(condition, "the spike condition", self.loc)
+        if isinstance(condition, Relational):
+            if not isinstance(condition, (sympy.Gt, sympy.Ge, sympy.Lt, sympy.Le)):
+                raise DeclarationError(f"'{condition}' is no spike condition", self.loc, "compare with >, >=, < or <=")
+        elif not isinstance(condition, sympy.Expr):
+            hint = "'a > 0 and b > 0' is sympy.Min(a, b) > 0, 'or' is sympy.Max(a, b) > 0"
+            raise DeclarationError(f"'{condition}' is no spike condition", self.loc, hint)
+        return condition
+
+
+@dataclass(frozen=True)
+class Refractory:
+    """How long a neuron cannot spike after a spike, and which states stand still meanwhile.
+
+    Args:
+        duration: a time, a parameter, or sympy.oo.
+        hold: the states that stand still; None for those that the condition reads and whose reset does not read themselves.
+        loc: the user's line.
+    """
+
+    duration: Any
+    hold: Any = field(default=None, kw_only=True)
+    loc: Loc = field(default_factory=Loc.caller, kw_only=True, compare=False, repr=False)
+
+
+class Neuron:
+    """A neuron model, elementwise over its population; immutable.
+
+    Every expression is in base units with `let` names written out.
+
+    Args:
+        name: for messages, prints and generated code.
+        ode: state -> its derivative in time.
+        update: state -> its next value, a discrete-time map.
+        receive: state -> its value after the step's input was delivered.
+        spike: when it spikes, or None.
+        reset: state -> its value after a spike.
+        refractory: a time, or gc.Refractory.
+        integrator: "auto", "exact", "exponential_euler", "euler", "heun" or "rk4".
+        let: name -> expression that the sympy symbol of this name stands for.
+        output: what leaves; the spike by default, else the first state.
+        init: state -> initial value.
+    """
+
+    name: str
+    loc: Loc
+    states: tuple[State, ...]
+    inputs: tuple[Input, ...]
+    parameters: tuple[Parameter, ...]
+    ode: dict[State, sympy.Expr]
+    update: dict[State, sympy.Expr]
+    receive: dict[State, sympy.Expr]
+    reset: dict[State, sympy.Expr]
+    let: dict[str, sympy.Expr]
+    spike: Spike | None
+    refractory: Refractory | None
+    output: sympy.Expr
+    init: dict[State, Value | sympy.Expr]
+    integrator: str
+    uses_units: bool
+    dimensions: dict[str, Dimension]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        ode: Mapping[State, Any] = {},  # noqa: B006 (read only)
+        update: Mapping[State, Any] = {},  # noqa: B006
+        receive: Mapping[State, Any] = {},  # noqa: B006
+        spike: Spike | None = None,
+        reset: Mapping[State, Any] = {},  # noqa: B006
+        refractory: Any = None,
+        integrator: str = "auto",
+        let: Mapping[str, Any] = {},  # noqa: B006
+        output: Any = None,
+        init: Mapping[State, Any] = {},  # noqa: B006
+    ) -> None:
+        """Check the declaration and keep it."""
+        loc = Loc.caller()
+        check_name(name, "a neuron", loc)
+        if spike is not None and not isinstance(spike, Spike):
+            hint = "write spike=gc.Spike(v > theta)"
+            raise DeclarationError(f"spike of neuron {name!r} is {spike!s}, no gc.Spike", loc.entry("spike"), hint)
+        if refractory is not None and not isinstance(refractory, Refractory):
+            refractory = Refractory(refractory, loc=loc)
+        draft = Draft(name, loc, integrator, spike, refractory)
+        groups = {"ode": ode, "update": update, "receive": receive, "reset": reset}
+        resolved = draft.resolve(groups, let, output, init)
+        self.__dict__.update(name=name, loc=loc, integrator=integrator, **_fields(resolved, spike, refractory))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: a neuron does not change."""
+        raise AttributeError(f"neuron {self.name!r} is immutable; declare another")
+
+    def __repr__(self) -> str:
+        """Return name and states."""
+        return f"Neuron({self.name!r}, states={[s.name for s in self.states]})"
+
+    def loc_of(self, group: str, which: State | str | int | None = None) -> Loc:
+        """Return the line of an argument such as "ode" or "spike", or of one entry of it."""
+        entries = getattr(self, group, None)
+        if not isinstance(entries, dict):
+            return self.loc.entry(group)
+        if which is None or isinstance(which, int):
+            return self.loc.entry(group, which)
+        return self.loc.entry(group, list(entries).index(which)) if which in entries else self.loc
+
+    def loc_of_state(self, state: State) -> Loc:
+        """Return the line of the equation of `state`."""
+        return self.loc_of("ode" if state in self.ode else "update", state)
+
+
+def _fields(resolved: Resolved, spike: Spike | None, refractory: Refractory | None) -> dict[str, Any]:
+    """Return the attributes of a neuron."""
+    fields = dict(resolved.__dict__)
+    if spike is not None:
+        condition, detached = fields.pop("condition"), fields.pop("detached")
+        spike = replace(spike, condition=condition, edge=spike.edge or "level", detached=detached)
+    if refractory is not None:
+        refractory = replace(refractory, duration=fields.pop("duration"), hold=fields.pop("hold"))
+    for name in ("condition", "detached", "duration", "hold"):
+        fields.pop(name, None)
+    return {**fields, "spike": spike, "refractory": refractory}

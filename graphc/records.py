@@ -1,0 +1,82 @@
+"""Names of signals: ``hid``, ``hid.v``, ``hid.v@threshold``, ``x_hid.weight``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graphc.ir.errors import DeclarationError
+from graphc.ir.loc import Loc
+
+from .names import did_you_mean
+from .symbols import spike
+
+if TYPE_CHECKING:
+    from .network import Network, Population
+
+
+@dataclass(frozen=True)
+class Record:
+    """A signal of a population or connection; `at_threshold` reads it before the reset."""
+
+    owner: str
+    signal: str
+    at_threshold: bool = False
+
+    @property
+    def name(self) -> str:
+        """The full name."""
+        return f"{self.owner}.{self.signal}" + ("@threshold" if self.at_threshold else "")
+
+
+def resolve_record(network: Network, name: str, loc: Loc) -> Record:
+    """Return what a name means, or say which name comes close."""
+    if not isinstance(name, str):
+        raise DeclarationError(f"{name!r} names no signal", loc, 'names are texts such as "hid.v"')
+    path, at, moment = name.partition("@")
+    owner, dot, signal = path.partition(".")
+    if at and moment != "threshold":
+        raise DeclarationError(f"'{name}' names no signal", loc, 'the only "@" is "@threshold"')
+    if owner in network.connections:
+        if signal != "weight" or at:
+            raise DeclarationError(f"'{name}' names no signal of connection '{owner}'", loc, f"'{owner}.weight' is one")
+        return Record(owner, signal)
+    if owner not in network.populations:
+        hint = did_you_mean(owner, [*network.populations, *network.connections])
+        if owner in network.inputs:
+            hint = f"'{owner}' is an input, which the caller has already"
+        raise DeclarationError(f"'{name}' names no signal: there is no population or connection '{owner}'", loc, hint)
+    population = network.populations[owner]
+    known = signals(population)
+    if dot and signal not in known:
+        raise DeclarationError(
+            f"'{name}' names no signal of population '{owner}'", loc, _hint(population, owner, signal, known)
+        )
+    record = Record(owner, signal or "output", bool(at))
+    if at and record.signal not in known_before_reset(population):
+        message = f"'{name}' has no value before the reset"
+        raise DeclarationError(message, loc, "states, inputs and lets without gc.spike have one")
+    return record
+
+
+def signals(population: Population) -> tuple[str, ...]:
+    """Return the names that can be recorded of a population."""
+    neuron = population.neuron
+    special = ["output"] + ["spike"] * (neuron.spike is not None) + ["refractory"] * (neuron.refractory is not None)
+    return (*special, *(s.name for s in (*neuron.states, *neuron.inputs)), *neuron.let)
+
+
+def known_before_reset(population: Population) -> set[str]:
+    """Return the names that have a value at threshold."""
+    neuron = population.neuron
+    lets = {name for name, e in neuron.let.items() if spike not in e.free_symbols}
+    return {s.name for s in (*neuron.states, *neuron.inputs)} | lets
+
+
+def _hint(population: Population, owner: str, signal: str, known: tuple[str, ...]) -> str:
+    if signal in population.parameters:
+        return f"it is a parameter: read model.{owner}.{signal}"
+    if signal in ("spike", "refractory"):
+        return f"neuron '{population.neuron.name}' has no {signal}"
+    near = did_you_mean(signal, known)
+    return near or f"there are {', '.join(known)}"
