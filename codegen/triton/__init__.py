@@ -1,1 +1,16 @@
-"""Kernels in Triton."""
+"""Kernels in Triton: one module text per half of a schedule.
+
+Options of a kernel that this target reads, each with a default:
+
+* `warps`: warps per program.
+* `rows` (resident): samples per program, a power of two, at least 16 where there is a product.
+* `block` (elementwise): neurons times samples per program, a power of two.
+* `unroll` (elementwise): steps whose inputs are loaded together.
+"""
+
+from __future__ import annotations
+
+from .kernel import emit
+from .plan import Plan, Pointer, plan
+
+__all__ = ["Plan", "Pointer", "emit", "plan"]

@@ -1,0 +1,421 @@
+"""The skeleton of a Triton kernel: parameters, tiles, the time loop and what it loads and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graphc.ir import (
+    Const,
+    History,
+    Kernel,
+    Project,
+    ProjectTransposed,
+    Read,
+    Reduce,
+    Schedule,
+    Spread,
+    Time,
+    Type,
+    Value,
+)
+
+from ..expr import Printer
+from ..writer import Writer
+from . import math
+from .plan import Plan, Pointer, added, literals, plan
+from .rules import Rules
+
+_HELD = (Read, Time, Reduce)
+"""Nodes that the loop provides; all others are statements of the step function."""
+
+
+def emit(schedule: Schedule) -> dict[str, str]:
+    """Return one module text per half of `schedule`: "forward", and "backward" where it has such kernels."""
+    texts = {}
+    for half, backward in (("forward", False), ("backward", True)):
+        if kernels := schedule.half(backward):
+            texts[half] = _module(schedule, kernels)
+    return texts
+
+
+def _module(schedule: Schedule, kernels: tuple[Kernel, ...]) -> str:
+    used: set[str] = set()
+    bodies = []
+    for kernel in kernels:
+        if kernel.kind == "product":
+            bodies.append(_describe_product(kernel))
+        else:
+            bodies.append(_KernelEmitter(plan(schedule, kernel), used).text())
+    functions = [f"@triton.jit\n{text}\n" for text in math.define(used, schedule.dtype)]
+    return "\n\n".join(["import triton\nimport triton.language as tl\n", *functions, *bodies])
+
+
+def _describe_product(kernel: Kernel) -> str:
+    lines = [f"# {kernel.name}: over all steps, by torch"]
+    for node in kernel.graph.nodes:
+        args = ", ".join(v.name for v in node.operands)
+        read = f"{node.history}, {node.delay} steps earlier" if isinstance(node, Read) else args
+        lines.append(f"#   {node.result.name} = {type(node).__name__}({read})")
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(slots=True)
+class _Sum:
+    pointer: Pointer
+    value: Value
+    name: str
+
+
+class _KernelEmitter:
+    """Writes one kernel: a function of one step, and the loop that calls it."""
+
+    def __init__(self, plan: Plan, used: set[str]) -> None:
+        self.plan, self.kernel, self.graph = plan, plan.kernel, plan.kernel.graph
+        self.w = Writer("#")
+        self.printer = Printer(plan.dialect, used=used)
+        self.literal = literals(self.kernel)
+        self.rules = Rules(plan, self.printer, self.literal)
+        self.steps = self.kernel.kind == "steps"
+        self.counter = "_t" if self.steps else "_k"
+        reads, written = len(self.kernel.reads), iter(plan.pointers[len(self.kernel.reads) :])
+        before = iter(plan.pointers[:reads])
+        self.inputs = [(i, next(before)) for i in self.graph.inputs]
+        self.initial = {c.name: next(before) for c in self.graph.carries if c.init}
+        self.before = {h.name: next(before) for h in self.graph.histories if h.init}
+        self.outputs = [(o, next(written)) for o in self.graph.outputs]
+        self.final = [(c, next(written)) for c in self.graph.carries if c.final]
+        self.after = [(h, next(written)) for h in self.graph.histories if h.final]
+        self.sums = [
+            _Sum(p, added(self.kernel, o), f"_{p.name.removesuffix('_ptr')}") for o, p in self.outputs if o.kind == "sum"
+        ]
+        self.body = [
+            n for n in self.graph.nodes if not isinstance(n, _HELD) and not (isinstance(n, Const) and n.result in self.literal)
+        ]
+        self.returned = self._returned()
+        self.name = self.kernel.name
+
+    def text(self) -> str:
+        """Return the text of the step function and of the kernel."""
+        if self.returned:
+            self._step_function()
+            self.w.line()
+            self.w.line()
+        self.w.line('@triton.jit(do_not_specialize=["_T", "_B", "_start"])')
+        with self.w.block(f"def {self.name}({self._parameters()}):"):
+            self._tiles()
+            self._load_fixed()
+            self._start_states()
+            self._loop()
+            self._store_finals()
+        return self.w.text()
+
+    # The function of one step.
+
+    def _returned(self) -> tuple[Value, ...]:
+        needed = {*self.graph.results, *(v for v, _ in self.kernel.checks), *(s.value for s in self.sums)}
+        return tuple(n.result for n in self.body if n.result in needed)
+
+    def _step_parameters(self) -> list[tuple[str, Value | None]]:
+        """Return what the step function takes: its name inside, and the value that the loop passes for it."""
+        inside = {n.result for n in self.body} | self.literal
+        taken: dict[str, Value | None] = {}
+        for node in self.body:
+            if isinstance(node, (Project, ProjectTransposed)):
+                if self.rules.pads(node.operands[0]):
+                    taken[f"_col_{self.rules.label(node.operands[0])}"] = None
+                taken[self.rules.weight(node)] = None
+            for value in node.operands[:1] if isinstance(node, (Project, ProjectTransposed)) else node.operands:
+                if value not in inside:
+                    taken[self.plan.names[value]] = value
+        if any(isinstance(n, Spread) for n in self.body):
+            taken |= dict.fromkeys(self.plan.constants)
+        return sorted(taken.items(), key=lambda item: item[0] in self.plan.constants)
+
+    def _step_function(self) -> None:
+        w, names = self.w, [name for name, _ in self._step_parameters()]
+        w.line("@triton.jit")
+        typed = [f"{n}: tl.constexpr" if n in self.plan.constants else n for n in names]
+        with w.block(f"def _{self.name}_step({', '.join(typed)}):"):
+            for node in self.body:
+                w.line(f"{self.plan.names[node.result]} = {self.rules.expression(node)}", note=node.result.loc)
+            w.line(f"return {', '.join(self.plan.names[v] for v in self.returned)}")
+
+    # Parameters and tiles.
+
+    def _parameters(self) -> str:
+        names = [f"{n}: tl.int64" if n in ("_T", "_B", "_start") else n for n in self.plan.parameters]
+        return ", ".join(f"{n}: tl.constexpr" if n in self.plan.constants else n for n in names)
+
+    def _tiles(self) -> None:
+        w = self.w
+        w.line("_b = tl.program_id(0).to(tl.int64) * _rows + tl.arange(0, _rows)[:, None]")
+        w.line("_row = _b < _B")
+        for axis, width in self.plan.widths.items():
+            label = self.plan.sizes[axis].removeprefix("_n_")
+            lead = f"tl.program_id(1) * {width} + " if self.plan.tiled else ""
+            w.line(f"_i_{label} = {lead}tl.arange(0, {width})[None, :]")
+            w.line(f"_col_{label} = _i_{label} < _n_{label}")
+            w.line(f"_in_{label} = _row & _col_{label}")
+        if any(not p.type.batched for p in self.plan.pointers[len(self.kernel.reads) :]):
+            w.line("_lead = tl.program_id(0) == 0")
+
+    def _label(self, type: Type) -> str:
+        return self.plan.sizes[type.axes[0]].removeprefix("_n_")
+
+    def _mask(self, type: Type, *more: str, store: bool = False) -> str:
+        parts = list(more)
+        if type.axes:
+            parts.append(f"_in_{self._label(type)}" if type.batched else f"_col_{self._label(type)}")
+        elif type.batched:
+            parts.append("_row")
+        if store and not type.batched:
+            parts.append("_lead")
+        return " & ".join(f"({p})" if " " in p and len(parts) > 1 else p for p in parts)
+
+    def _address(self, pointer: Pointer, row: str | None = None) -> str:
+        """Return the text of the addresses of one row of `pointer`."""
+        type, strides = pointer.type, list(pointer.strides)
+        terms = [pointer.name]
+        if strides and pointer.kind != "fixed":
+            if row not in (None, "0"):
+                terms.append(f"{row} * {strides[0]}")
+            strides = strides[1:]
+        elif pointer.kind == "ring":
+            size = " * ".join((["_B"] if type.batched else []) + ([f"_n_{self._label(type)}"] if type.axes else []))
+            terms.append(f"{row} * ({size})" if size else f"{row}")
+        if type.batched:
+            width = strides[0] if strides else f"_n_{self._label(type)}" if type.axes else "1"
+            terms.append(f"_b * {width}" if width != "1" else "_b")
+        if type.axes:
+            terms.append(f"_i_{self._label(type)}")
+        if len(terms) > 2 and type.batched:
+            terms[-2:] = [f"({terms[-2]} + {terms[-1]})"] if type.axes else terms[-2:]
+        return " + ".join(terms)
+
+    def _load(self, pointer: Pointer, row: str | None = None, *more: str) -> str:
+        mask = self._mask(pointer.type, *more)
+        other = "0.0" if pointer.storage == "real" else "0"
+        text = f"tl.load({self._address(pointer, row)}{f', {mask}, {other}' if mask else ''})"
+        return text if pointer.storage == "real" else f"{text}.to({self.plan.real})"
+
+    def _store(self, pointer: Pointer, text: str, row: str | None = None) -> None:
+        mask = self._mask(pointer.type, store=True)
+        if pointer.storage == "uint8":
+            text = f"{text}.to(tl.uint8)"
+        elif pointer.storage == "int32":  # the largest float32 below 2**31 stands for "for ever"
+            text = f"tl.minimum({text}, 2147483520.0).to(tl.int32)"
+        self.w.line(f"tl.store({self._address(pointer, row)}, {text}{f', {mask}' if mask else ''})")
+
+    # Before the loop.
+
+    def _load_fixed(self) -> None:
+        for i, pointer in self.inputs:
+            if i.kind == "fixed":
+                if len(i.value.type.axes) == 2:
+                    self._load_weight(i.value, pointer)
+                else:
+                    self.w.line(f"{self.plan.names[i.value]} = {self._load(pointer)}", note=i.value.loc)
+
+    def _load_weight(self, value: Value, pointer: Pointer) -> None:
+        pre, post = (self.plan.sizes[axis].removeprefix("_n_") for axis in value.type.axes)
+        products = [n for n in self.body if isinstance(n, (Project, ProjectTransposed)) and n.operands[1] is value]
+        for name in dict.fromkeys(self.rules.weight(n) for n in products):
+            transposed = name != self.plan.names[value]
+            up, down = ("[None, :]", "[:, None]") if transposed else ("[:, None]", "[None, :]")
+            rows = f"tl.arange(0, {self.plan.widths[value.type.axes[0]]}){up}"
+            columns = f"tl.arange(0, {self.plan.widths[value.type.axes[1]]}){down}"
+            inside = f"({rows} < _n_{pre}) & ({columns} < _n_{post})"
+            address = f"{pointer.name} + {rows} * _n_{post} + {columns}"
+            self.w.line(f"{name} = tl.load({address}, {inside}, 0.0)", note=value.loc)
+
+    def _zeros(self, value: Value) -> str:
+        return f"tl.zeros({self.rules.shape(value)}, {self.plan.real})"
+
+    def _start_states(self) -> None:
+        w = self.w
+        for c in self.graph.carries:
+            start = self._load(self.initial[c.name]) if c.init else self._zeros(c.current)
+            w.line(f"{self.plan.names[c.current]} = {start}", note=c.current.loc)
+        for h in self.graph.histories:
+            if h.name in self.plan.rings:
+                self._fill_ring(h)
+                continue
+            for d in range(1, h.depth + 1):
+                before = self._load(self.before[h.name], str(h.depth - d)) if h.init else self._zeros(h.value)
+                w.line(f"{self._ago(h, d)} = {before}", note=h.value.loc if d == 1 else None)
+        for s in self.sums:
+            w.line(f"{s.name} = {self._zeros(s.value)}")
+        if self.kernel.checks:
+            with w.block("if _bad is not None:"):
+                for value in self._checked_axes().values():
+                    w.line(f"_first_{self._label(value.type)} = tl.full({self._full(value)}, 2147483647, tl.int32)")
+
+    def _ago(self, history: History, delay: int) -> str:
+        return f"_{self.plan.names[history.value]}_ago{delay}"
+
+    def _fill_ring(self, h: History) -> None:
+        ring = self.plan.rings[h.name]
+        with self.w.block(f"for _d in range(0, {h.depth}):"):
+            start = self._load(self.before[h.name], "_d") if h.init else self._zeros(h.value)
+            self._store_ring(ring, start, "(_d + 1)")
+        self.w.line("tl.debug_barrier()")
+
+    def _store_ring(self, ring: Pointer, text: str, row: str) -> None:
+        mask = self._mask(ring.type)
+        self.w.line(f"tl.store({self._address(ring, row)}, {text}{f', {mask}' if mask else ''})")
+
+    # The loop.
+
+    def _loop(self) -> None:
+        w = self.w
+        unroll = self.kernel.options.get("unroll", 1) if self.plan.tiled else 1
+        streams = [(i.value, p) for i, p in self.inputs if i.kind == "sequence"]
+        if unroll > 1 and streams:
+            w.line(f"_whole = _T - _T % {unroll}")
+            with w.block(f"for {self.counter} in range(0, _whole, {unroll}):"):
+                self._set_row()
+                loaded = [{v: f"{self.plan.names[v]}_u{u}" for v, _ in streams} for u in range(unroll)]
+                for u in range(unroll):
+                    for v, p in streams:
+                        w.line(f"{loaded[u][v]} = {self._load(p, self._row(u))}", note=v.loc if u == 0 else None)
+                for u in range(unroll):
+                    self._one_step(u, loaded[u])
+            with w.block(f"for {self.counter} in range(_whole, _T):"):
+                self._set_row()
+                for v, p in streams:
+                    w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}")
+                self._one_step(0, {})
+            return
+        ahead = not self.plan.tiled  # the next row is loaded before the products of this one
+        first = "0" if self.steps else "(_T - 1)"
+        if ahead:
+            for v, p in streams:
+                w.line(f"{self.plan.names[v]} = {self._load(p, first, '_T > 0')}", note=v.loc)
+        with w.block(f"for {self.counter} in range(0, _T):"):
+            self._set_row()
+            for v, p in streams:
+                if ahead:
+                    inside = "_t + 1 < _T" if self.steps else "_t > 0"
+                    w.line(f"_{self.plan.names[v]}_next = {self._load(p, self._row(1), inside)}")
+                else:
+                    w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}", note=v.loc)
+            self._one_step(0, {})
+            for v, _ in streams if ahead else ():
+                w.line(f"{self.plan.names[v]} = _{self.plan.names[v]}_next")
+
+    def _set_row(self) -> None:
+        if not self.steps:
+            self.w.line("_t = _T - 1 - _k")
+
+    def _row(self, u: int) -> str:
+        if u == 0:
+            return "_t"
+        return f"(_t + {u})" if self.steps else f"(_t - {u})"
+
+    def _turn(self, u: int) -> str:
+        """Return how many iterations came before, which a ring counts."""
+        return self.counter if u == 0 else f"{self.counter} + {u}"
+
+    def _one_step(self, u: int, loaded: Mapping[Value, str]) -> None:
+        w, names = self.w, {**self.plan.names, **loaded}
+        names.update((v, self.rules.text[v]) for v in self.literal)
+        for node in self.graph.nodes:
+            if isinstance(node, Read):
+                names[node.result] = self._read(node, u)
+            elif isinstance(node, Time):
+                self._time(node, u)
+        if self.returned:
+            passed = [name if value is None else names[value] for name, value in self._step_parameters()]
+            results = ", ".join(self.plan.names[v] for v in self.returned)
+            w.line(f"{results} = _{self.name}_step({', '.join(passed)})")
+        for o, p in self.outputs:
+            if o.kind == "sequence":
+                self._store(p, names[o.value], self._row(u))
+        for s in self.sums:
+            w.line(f"{s.name} += {names[s.value]}")
+        self._check(names, u)
+        self._advance(names, u)
+
+    def _read(self, node: Read, u: int) -> str:
+        history = self.graph.history(node.history)
+        ring = self.plan.rings.get(history.name)
+        if ring is None:
+            return self._ago(history, node.delay)
+        name = self.plan.names[node.result]
+        slot = f"(({self._turn(u)} + {ring.depth - node.delay}) % {ring.depth})"
+        self.w.line(f"{name} = {self._load(ring, slot)}", note=node.result.loc)
+        return name
+
+    def _time(self, node: Time, u: int) -> None:
+        step = f"tl.cast(_start + {self._row(u)}, tl.float64) * {node.dt!r}"
+        self.w.line(f"{self.plan.names[node.result]} = tl.cast({step}, {self.plan.real})")
+
+    def _advance(self, names: Mapping[Value, str], u: int) -> None:
+        """Write what the next iteration finds as states and histories."""
+        w = self.w
+        moves: list[tuple[str, str]] = []
+        deep = [h for h in self.graph.histories if h.name in self.plan.rings]
+        for h in self.graph.histories:
+            if h not in deep:
+                moves += [(self._ago(h, d), self._ago(h, d - 1)) for d in range(h.depth, 1, -1)]
+                moves.append((self._ago(h, 1), names[h.value]))
+        moves += [(self.plan.names[c.current], names[c.next]) for c in self.graph.carries if c.next is not c.current]
+        for h in deep:
+            slot = f"(({self._turn(u)}) % {h.depth + 1})" if u else f"({self._turn(u)} % {h.depth + 1})"
+            self._store_ring(self.plan.rings[h.name], names[h.value], slot)
+        if deep:
+            w.line("tl.debug_barrier()")
+        overwritten: set[str] = set()
+        ordered = True
+        for target, source in moves:
+            ordered = ordered and source not in overwritten
+            overwritten.add(target)
+        if ordered:
+            for target, source in moves:
+                w.line(f"{target} = {source}")
+        else:
+            w.line(f"{', '.join(t for t, _ in moves)} = {', '.join(s for _, s in moves)}")
+
+    # What must be finite.
+
+    def _checked_axes(self) -> dict[str, Value]:
+        return {v.type.axes[0]: v for v, _ in self.kernel.checks}
+
+    def _full(self, value: Value) -> str:
+        return f"(_rows, {self.plan.widths[value.type.axes[0]]})"
+
+    def _check(self, names: Mapping[Value, str], u: int) -> None:
+        if not self.kernel.checks:
+            return
+        count = len(self.kernel.checks)
+        with self.w.block("if _bad is not None:"):
+            for index, (value, _) in enumerate(self.kernel.checks):
+                x, first = names[value], f"_first_{self._label(value.type)}"
+                code = f"tl.cast({self._row(u)} * {count} + {index}, tl.int32)"
+                self.w.line(f"{first} = tl.where({x} - {x} == 0.0, {first}, tl.minimum({first}, {code}))")
+
+    # After the loop.
+
+    def _store_finals(self) -> None:
+        for s in self.sums:
+            self._store(s.pointer, s.name)
+        for c, pointer in self.final:
+            self._store(pointer, self.plan.names[c.current])
+        for h, pointer in self.after:
+            ring = self.plan.rings.get(h.name)
+            if ring is not None:
+                with self.w.block(f"for _d in range(0, {h.depth}):"):
+                    self._store(pointer, self._load(ring, f"((_T + 1 + _d) % {ring.depth})"), "_d")
+                continue
+            for d in range(h.depth, 0, -1):
+                self._store(pointer, self._ago(h, d), str(h.depth - d))
+        if self.kernel.checks:
+            self.printer.used.add("_report")
+            with self.w.block("if _bad is not None:"):
+                for axis in self._checked_axes():
+                    label = self.plan.sizes[axis].removeprefix("_n_")
+                    count = len(self.kernel.checks)
+                    self.w.line(f"_report(_bad, _first_{label}, {count}, _in_{label}, _b, _i_{label}, _start)")
+
+

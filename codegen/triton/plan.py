@@ -1,0 +1,203 @@
+"""The parameters, tiles and grid of one Triton kernel: what its text and its launcher must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from graphc.ir import (
+    Const,
+    Kernel,
+    Names,
+    Node,
+    Output,
+    Project,
+    ProjectTransposed,
+    Reduce,
+    Schedule,
+    TargetError,
+    Type,
+    Value,
+)
+from graphc.ir.schedule import Storage
+
+from ..expr import Dialect, triton_dialect
+
+PointerKind = Literal["sequence", "history", "fixed", "sum", "ring"]
+
+REGISTER_DEPTH = {"elementwise": 8, "resident": 2}
+"""Histories up to this depth stay in registers, by strategy; a deeper one is a ring in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """One tensor parameter and its strides.
+
+    Attributes:
+        name: of the parameter.
+        type: type of one row.
+        strides: names of the stride parameters, in elements: time or depth, then batch where `type` is batched.
+        depth: rows of a history or of a ring.
+    """
+
+    name: str
+    kind: PointerKind
+    type: Type
+    storage: Storage = "real"
+    strides: tuple[str, ...] = ()
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """One Triton kernel, apart from its statements.
+
+    Attributes:
+        pointers: of the arguments of the ir.Kernel, in its order. One of kind "sum" is contiguous and keeps the batch, and
+            the neurons that its output sums: the launcher passes scratch there and reduces it.
+        rings: scratch per deep history, contiguous, (depth + 1, ...) of the real type; parameters after `pointers`.
+        names: text of each value of the graph.
+        sizes: name of the run-time size per axis.
+        widths: name of the compile-time tile width per axis.
+        constants: values of the compile-time parameters.
+        extent: number of neurons per axis.
+        tiled: programs share out the neurons; otherwise each holds all of them.
+        warps: warps per program.
+    """
+
+    kernel: Kernel
+    dialect: Dialect
+    pointers: tuple[Pointer, ...]
+    rings: Mapping[str, Pointer]
+    names: Mapping[Value, str]
+    sizes: Mapping[str, str]
+    widths: Mapping[str, str]
+    constants: Mapping[str, int]
+    extent: Mapping[str, int]
+    tiled: bool
+    warps: int
+
+    @property
+    def run_time(self) -> tuple[str, ...]:
+        """Names of the integers after the pointers and before the compile-time parameters."""
+        return ("_T", "_B", "_start", *self.sizes.values())
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of all parameters in order."""
+        strided = tuple(n for p in self.pointers for n in (p.name, *p.strides))
+        return (*strided, *(p.name for p in self.rings.values()), "_bad", *self.run_time, *self.constants)
+
+    @property
+    def real(self) -> str:
+        """The real type as Triton writes it."""
+        return f"tl.{self.dialect.dtype}"
+
+    def grid(self, batch: int) -> tuple[int, int]:
+        """Return the number of programs over the batch and over the neurons."""
+        rows = -(-batch // self.constants["_rows"])
+        if not self.tiled:
+            return rows, 1
+        ((axis, width),) = self.widths.items()
+        return rows, -(-self.extent[axis] // self.constants[width])
+
+
+def plan(schedule: Schedule, kernel: Kernel) -> Plan:
+    """Return the parameters, tiles and grid of `kernel`, a `steps` or `reverse` kernel."""
+    if kernel.strategy not in REGISTER_DEPTH:
+        raise TargetError(f"target 'triton' has no strategy {kernel.strategy!r}", None, "use target='c'")
+    graph = kernel.graph
+    dialect = triton_dialect(schedule.dtype)
+    names = {v: dialect.identifier(v.name) for v in graph.values}
+    axes = tuple(dict.fromkeys(axis for v in graph.values for axis in v.type.axes))
+    labels = Names()
+    labelled = {axis: labels.fresh(axis) for axis in axes}
+    widths = {axis: f"_width_{label}" for axis, label in labelled.items()}
+    products = [n for n in graph.nodes if isinstance(n, (Project, ProjectTransposed))]
+    if kernel.strategy == "elementwise" and products:
+        products[0].fail("is a product in a kernel without recurrence")
+    tiled = kernel.strategy == "elementwise" and len(axes) == 1
+    pointers = _pointers(schedule, kernel, names)
+    rings = {
+        h.name: Pointer(f"_{names[h.value]}_ring", "ring", h.value.type, depth=h.depth + 1)
+        for h in graph.histories
+        if h.depth > REGISTER_DEPTH[kernel.strategy]
+    }
+    extent = {axis: schedule.sizes[axis] for axis in axes}
+    least = 16 if products else 1  # of each side of a tile that tl.dot takes
+    columns = {axis: max(power_of_two(size), least) for axis, size in extent.items()}
+    rows = kernel.options.get("rows", 16)
+    if tiled:
+        block = kernel.options.get("block", 256)
+        columns = {axis: min(width, block) for axis, width in columns.items()}
+        rows = block // max(columns.values())
+    return Plan(
+        kernel=kernel,
+        dialect=dialect,
+        pointers=pointers,
+        rings=rings,
+        names=names,
+        sizes={axis: f"_n_{label}" for axis, label in labelled.items()},
+        widths=widths,
+        constants={"_rows": max(rows, least), **{widths[axis]: columns[axis] for axis in axes}},
+        extent=extent,
+        tiled=tiled,
+        warps=kernel.options.get("warps", 4),
+    )
+
+
+def power_of_two(size: int) -> int:
+    """Return the smallest power of two that is at least `size`."""
+    return 1 << max(size - 1, 0).bit_length()
+
+
+def _pointers(schedule: Schedule, kernel: Kernel, names: Mapping[Value, str]) -> tuple[Pointer, ...]:
+    graph = kernel.graph
+    fresh = Names(names.values())
+    found: list[Pointer] = []
+
+    def add(wanted: str, type: Type, kind: PointerKind, depth: int = 0) -> None:
+        name = fresh.fresh(f"{wanted}_ptr")
+        letters = {"sequence": "t", "history": "d"}.get(kind, "") + ("b" if type.batched else "")
+        strides = tuple(fresh.fresh(f"{name.removesuffix('_ptr')}_{letter}") for letter in letters)
+        storage = "real" if kind == "sum" else schedule.buffers[kernel.arguments[len(found)]].storage
+        found.append(Pointer(name, kind, type, storage, strides if kind in ("sequence", "history") else (), depth))
+
+    for i in graph.inputs:
+        add(names[i.value], i.value.type, i.kind)
+    for c in graph.carries:
+        if c.init:
+            add(f"{names[c.current]}_init", c.current.type, "fixed")
+    for h in graph.histories:
+        if h.init:
+            add(f"{names[h.value]}_before", h.value.type, "history", h.depth)
+    for o in graph.outputs:
+        if o.kind == "fixed":
+            raise TargetError(f"kernel {kernel.name!r} has a time loop and writes {o.name!r} once")
+        add(o.name, added(kernel, o).type if o.kind == "sum" else o.value.type, o.kind)
+    for c in graph.carries:
+        if c.final:
+            add(f"{names[c.current]}_final", c.current.type, "fixed")
+    for h in graph.histories:
+        if h.final:
+            add(f"{names[h.value]}_after", h.value.type, "history", h.depth)
+    return tuple(found)
+
+
+def added(kernel: Kernel, output: Output) -> Value:
+    """Return what an output of kind "sum" adds up over the steps: the operand of its Reduce."""
+    node = kernel.graph.definition().get(output.value)
+    return node.operands[0] if isinstance(node, Reduce) else output.value
+
+
+def literals(kernel: Kernel) -> frozenset[Value]:
+    """Return the constants that may stand as numbers in the text: whose every user reads something else too."""
+    constants = {n.result for n in kernel.graph.nodes if isinstance(n, Const)}
+    needed = {*kernel.graph.results, *(v for v, _ in kernel.checks)}
+
+    def mixes(user: Node) -> bool:
+        return any(o not in constants for o in user.operands) and not isinstance(user, Reduce)
+
+    users = kernel.graph.users()
+    return frozenset(v for v in constants - needed if all(mixes(user) for user in users[v]))

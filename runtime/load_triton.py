@@ -1,0 +1,154 @@
+"""Text -> callable on the Triton target: import the module, launch its kernels, run products by torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from graphc.codegen.triton import Plan, Pointer, plan
+from graphc.ir import GraphcError, Kernel, Schedule, TargetError
+
+from .products import run_product
+
+REAL = {"float32": torch.float32, "float64": torch.float64}
+
+
+def load(schedule: Schedule, texts: Mapping[str, str]) -> Library:
+    """Return the kernels of `schedule`, whose texts `graphc.codegen.triton.emit` made; nothing is imported yet."""
+    return Library(schedule, texts)
+
+
+class Library:
+    """The kernels of one schedule; each half is imported when it is first needed."""
+
+    def __init__(self, schedule: Schedule, texts: Mapping[str, str]) -> None:
+        """Remember what to load."""
+        self._schedule, self._texts = schedule, dict(texts)
+        self._modules: dict[bool, ModuleType] = {}
+        self._launchers: dict[str, _Launcher] = {}
+
+    def prepare(self, backward: bool) -> None:
+        """Import the module of one half; the GPU code itself is compiled at the first launch."""
+        if backward in self._modules:
+            return
+        text = self._texts["backward" if backward else "forward"]
+        module = self._modules[backward] = import_text(text)
+        for kernel in self._schedule.half(backward):
+            if kernel.kind != "product":
+                function = getattr(module, kernel.name)
+                self._launchers[kernel.name] = _Launcher(plan(self._schedule, kernel), function)
+
+    def launch(
+        self,
+        kernel: Kernel,
+        tensors: Sequence[torch.Tensor],
+        steps: int,
+        batch: int,
+        start: int,
+        bad: torch.Tensor | None,
+    ) -> None:
+        """Run `kernel` on the current stream of the tensors' device.
+
+        Args:
+            kernel: one of the schedule.
+            tensors: in the order of ``kernel.arguments``; those that it writes are allocated.
+            steps: T.
+            batch: B.
+            start: absolute step of the first row.
+            bad: four int64 words for the first value that is not finite, or None not to look.
+        """
+        with torch.no_grad():
+            if kernel.kind == "product":
+                run_product(kernel, tensors, steps, REAL[self._schedule.dtype])
+                return
+            self.prepare(kernel.backward)
+            self._launchers[kernel.name](tensors, steps, batch, start, bad)
+
+
+class _Launcher:
+    """One kernel with a time loop."""
+
+    def __init__(self, plan: Plan, function: Any) -> None:
+        self._plan, self._function = plan, function
+        self._real = REAL[plan.dialect.dtype]
+        self._sizes = tuple(plan.extent.values())
+        # Contraction would round an update differently in the forward and in the backward kernel.
+        self._options = {**plan.constants, "num_warps": plan.warps, "enable_fp_fusion": False}
+
+    def __call__(
+        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
+    ) -> None:
+        plan = self._plan
+        device = tensors[0].device if tensors else torch.device("cpu" if interpreting() else "cuda")
+        arguments: list[Any] = []
+        reductions: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for pointer, tensor in zip(plan.pointers, tensors, strict=True):
+            if pointer.kind == "sum" and tensor.shape != (shape := self._shape(pointer, batch)):
+                scratch = torch.empty(shape, dtype=self._real, device=device)
+                reductions.append((scratch, tensor))
+                tensor = scratch
+            arguments += (tensor, *tensor.stride()[: len(pointer.strides)])
+        for ring in plan.rings.values():
+            shape = (ring.depth, *self._shape(ring, batch))
+            arguments.append(torch.empty(shape, dtype=self._real, device=device))
+        rows, columns = plan.grid(batch)
+        if rows * columns:
+            arguments += (bad, steps, batch, start, *self._sizes)
+            self._run((rows, columns), arguments, device)
+        for scratch, total in reductions:
+            torch.sum(scratch, dim=tuple(range(scratch.dim() - total.dim())), out=total)
+
+    def _run(self, grid: tuple[int, int], arguments: list[Any], device: torch.device) -> None:
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                self._function[grid](*arguments, **self._options)
+        elif interpreting():
+            constants = self._plan.constants
+            self._function[grid](*arguments, **constants)
+        else:
+            raise TargetError(
+                f"target 'triton' cannot run on {device.type!r} tensors",
+                None,
+                "move the model and its inputs to a CUDA device, or use target='c'",
+            )
+
+    def _shape(self, pointer: Pointer, batch: int) -> tuple[int, ...]:
+        extent = self._plan.extent
+        return (*((batch,) if pointer.type.batched else ()), *(extent[axis] for axis in pointer.type.axes))
+
+
+def interpreting() -> bool:
+    """Return whether Triton interprets kernels, as TRITON_INTERPRET said when it was imported."""
+    import triton
+
+    return bool(triton.knobs.runtime.interpret)
+
+
+def import_text(text: str) -> ModuleType:
+    """Return the module with source `text`; Triton reads sources from files, so it is written to the cache first."""
+    name = f"graphc_triton_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+    path = _folder() / f"{name}.py"
+    if not path.exists() or path.read_text() != text:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".py", delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise GraphcError(f"cannot import {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _folder() -> Path:
+    folder = Path(os.environ.get("GRAPHC_CACHE") or Path.home() / ".cache" / "graphc") / "triton"
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    return folder
