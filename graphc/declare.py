@@ -15,6 +15,7 @@ from graphc.ir.loc import Loc
 
 from .dimensions import Dimension, quantities, without_units
 from .distributions import Distribution
+from .entries import Entry, in_base_units, read_now, sorted_symbols
 from .names import check_name, did_you_mean
 from .symbols import Input, Named, Parameter, Reserved, Signal, State, spike, weight
 from .unit_check import check_units
@@ -24,39 +25,6 @@ if TYPE_CHECKING:
     from .neuron import Refractory, Spike
 
 INTEGRATORS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
-_WHAT = {
-    "ode": "d{key}/dt",
-    "update": "the update of '{key}'",
-    "receive": "receive of '{key}'",
-    "reset": "the reset of '{key}'",
-    "init": "the initial value of '{key}'",
-    "let": "let '{key}'",
-    "spike": "the spike condition",
-    "output": "the output",
-    "refractory": "the refractory time",
-}
-
-
-@dataclass
-class Entry:
-    """One expression of a declaration and where it stands."""
-
-    group: str
-    key: Any
-    index: int | None
-    expr: Any
-    neuron: str
-    declared: Loc
-
-    @property
-    def what(self) -> str:
-        """What it is, in a message."""
-        return f"{_WHAT[self.group].format(key=self.key)} of neuron '{self.neuron}'"
-
-    @property
-    def loc(self) -> Loc:
-        """The line it was written on."""
-        return self.declared.entry(self.group, self.index)
 
 
 @dataclass
@@ -113,7 +81,7 @@ class Draft:
         self._raise()
         exprs = {(e.group, e.key): in_base_units(e.expr) for e in self.entries}
         condition = exprs.get(("spike", None))
-        used = list(dict.fromkeys(s for e in self.entries for s in _sorted(e.expr)))
+        used = list(dict.fromkeys(s for e in self.entries for s in sorted_symbols(e.expr)))
         return Resolved(
             states=states,
             inputs=tuple(s for s in used if isinstance(s, Input)),
@@ -212,7 +180,7 @@ class Draft:
                 if state not in ode and state not in update:
                     self._no_equation(state, self._entry(group, state, index))
         for entry in self.entries:
-            for s in _sorted(entry.expr):
+            for s in sorted_symbols(entry.expr):
                 if isinstance(s, State) and s not in ode and s not in update:
                     self._no_equation(s, entry)
 
@@ -227,7 +195,7 @@ class Draft:
         states = {e.key.name: e.key for e in self.entries if e.group in ("ode", "update")}
         self.names = dict(states)
         for entry in self.entries:
-            for s in _sorted(entry.expr):
+            for s in sorted_symbols(entry.expr):
                 if isinstance(s, (State, Input, Parameter)):
                     other = self.names.setdefault(s.name, s)
                     if other != s:
@@ -236,7 +204,7 @@ class Draft:
             if entry.group == "let" and entry.key in self.names:
                 kind = type(self.names[entry.key]).__name__.lower()
                 self.fail(f"let '{entry.key}' of neuron '{self.name}' has the name of a {kind}", entry.loc)
-            for s in _sorted(entry.expr):
+            for s in sorted_symbols(entry.expr):
                 if isinstance(s, Signal) or s == weight:
                     shown = "gc.weight" if s == weight else f'gc.{s.side}("{s.signal}")'
                     self.fail(f"{entry.what} reads {shown}, which belongs to a connection", entry.loc)
@@ -266,7 +234,7 @@ class Draft:
         done: dict[str, Any] = {}
 
         def write_out(e: Any, path: tuple[str, ...]) -> Any:
-            plain = [s for s in _sorted(e) if not isinstance(s, Named) and s.name in lets]
+            plain = [s for s in sorted_symbols(e) if not isinstance(s, Named) and s.name in lets]
             return e.xreplace({s: value_of(s.name, path) for s in plain}) if plain else e
 
         def value_of(name: str, path: tuple[str, ...]) -> Any:
@@ -294,7 +262,7 @@ class Draft:
     def _check_places(self) -> None:
         """Refuse what is not known yet at the place where it is read."""
         for entry in self.entries:
-            bare = _outside_previous(entry.expr)
+            bare = read_now(entry.expr)
             spiking = spike in entry.expr.free_symbols
             if spiking and self.spike is None:
                 self.fail(
@@ -315,7 +283,7 @@ class Draft:
         allowed: tuple[type, ...] = (Parameter, State) if entry.group == "init" else (Parameter,)
         readable = "parameters and other initial values" if entry.group == "init" else "parameters"
         dt_allowed = isinstance(entry.expr, sympy.Expr)
-        for s in _sorted(entry.expr):
+        for s in sorted_symbols(entry.expr):
             if not isinstance(s, allowed) and not (dt_allowed and isinstance(s, Reserved) and s.name == "dt"):
                 self.fail(f"{entry.what} reads '{s}', but can depend on {readable} only", entry.loc)
         if entry.expr.has(previous, at_threshold, detach):
@@ -342,7 +310,7 @@ class Draft:
             self.fail(
                 f"neuron '{name}' has neither reset nor refractory, so it must say when it spikes",
                 self.spike.loc,
-                'gc.Spike(..., edge="rising") fires where the condition begins to hold, edge="level" at every step that it holds',
+                'edge="rising" of gc.Spike fires where the condition begins to hold, edge="level" wherever it holds',
             )
         given = self.spike.detach_reset
         chosen = [given] if isinstance(given, State) else [] if isinstance(given, bool) else given
@@ -388,21 +356,3 @@ class Draft:
             return self.values[state].value
         e = exprs.get(("init", state), sympy.S.Zero)
         return e if e.free_symbols else float(e)
-
-
-def in_base_units(e: Any) -> Any:
-    """Return `e` with quantities replaced by numbers in base units; a time to look back becomes a Float of ms."""
-    timed = [marker for marker in e.atoms(previous) if quantities(marker.args[1])]
-    delays = {m: previous(m.args[0], sympy.Float(without_units(m.args[1]))) for m in timed}
-    return without_units(e.xreplace(delays) if delays else e)
-
-
-def _sorted(e: Any) -> list[Any]:
-    return sorted(e.free_symbols, key=lambda s: (s.name, type(s).__name__, str(s)))
-
-
-def _outside_previous(e: Any) -> set[Any]:
-    """Return the symbols of `e` that are read at this very step."""
-    if isinstance(e, previous):
-        return set()
-    return {e} if e.is_Symbol else set().union(*(_outside_previous(a) for a in e.args))

@@ -55,7 +55,10 @@ class Dimensions:
         return None if form.powers else form.constant
 
     def equate(self, a: Form | None, b: Form | None, message: str) -> None:
-        """Learn from ``a = b``; None fits any dimension. A contradiction is a Mismatch, ``{a}`` and ``{b}`` its sides."""
+        """Learn from ``a = b``, where None fits any dimension.
+
+        A contradiction is a Mismatch, whose `message` shows the sides as ``{a}`` and ``{b}``.
+        """
         if a is None or b is None:
             return
         left, right = self._reduce(a), self._reduce(b)

@@ -16,12 +16,12 @@ RESERVED = SIGNALS | {"dt", "t", "weight"}
 C_KEYWORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
-    main""".split()
+    main""".split()  # noqa: SIM905
 )
 # Names of functions and modules that generated code calls; a value of the same name would hide them.
 EMITTED = frozenset(
     """abs acos asin atan atan2 ceil clip cos cosh erf exp expm1 exprel exprel_prime fabs floor fmax fmin fmod libdevice
-    log log1p max min pow relu sigmoid sign sin sinh softplus sqrt tan tanh tl torch triton where""".split()
+    log log1p max min pow relu sigmoid sign sin sinh softplus sqrt tan tanh tl torch triton where""".split()  # noqa: SIM905
 )
 # Public attributes of torch.nn.Module, written out so that a declaration does not import torch; a test compares.
 MODULE_ATTRIBUTES = frozenset(
@@ -32,10 +32,10 @@ MODULE_ATTRIBUTES = frozenset(
     register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook
     register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook
     register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty
-    train training type xpu zero_grad""".split()
+    train training type xpu zero_grad""".split()  # noqa: SIM905
 )
 MODEL_ATTRIBUTES = frozenset(
-    """check dtype explain graph initial_state network program record run source state step target verify""".split()
+    """check dtype explain graph initial_state network program record run source state step target verify""".split()  # noqa: SIM905
 )
 
 

@@ -15,7 +15,7 @@ from graphc.ir.loc import Loc
 from .declare import Draft, Resolved
 from .dimensions import Dimension
 from .names import check_name
-from .surrogate import Surrogate, SuperSpike
+from .surrogate import SuperSpike, Surrogate
 from .symbols import Input, Parameter, State
 from .values import Value, to_sympy
 
@@ -30,7 +30,7 @@ class Spike:
         condition: a comparison, or an expression that means ``> 0``.
         surrogate: dz/dc for ``c = lhs - rhs``.
         escape: rate of stochastic spikes.
-        detach_reset: whether the reset's dependence on the spike is cut from gradients: True, False, or the states it is cut for.
+        detach_reset: whether gradients do not pass through the reset: True, False, or the states it is cut for.
         edge: "rising" fires only where the condition begins to hold; None is "level".
         detached: the states whose reset is cut; filled in by `Neuron`.
         loc: the user's line.
@@ -73,7 +73,7 @@ class Spike:
         return not isinstance(self.condition, (sympy.Ge, sympy.Le))
 
     def _checked(self, condition: Any) -> sympy.Basic:
-        if condition in (True, False) and not isinstance(condition, (int, float)) or isinstance(condition, bool):
+        if isinstance(condition, (bool, sympy.logic.boolalg.BooleanAtom)):
             raise DeclarationError(f"the spike condition is always {condition}", self.loc)
         condition = to_sympy(condition, "the spike condition", self.loc)
         if isinstance(condition, Relational):
@@ -91,7 +91,8 @@ class Refractory:
 
     Args:
         duration: a time, a parameter, or sympy.oo.
-        hold: the states that stand still; None for those that the condition reads and whose reset does not read themselves.
+        hold: the states that stand still; None for those that the condition reads and whose reset does not read
+            themselves.
         loc: the user's line.
     """
 
@@ -141,16 +142,16 @@ class Neuron:
         self,
         name: str,
         *,
-        ode: Mapping[State, Any] = {},  # noqa: B006 (read only)
-        update: Mapping[State, Any] = {},  # noqa: B006
-        receive: Mapping[State, Any] = {},  # noqa: B006
+        ode: Mapping[State, Any] = {},
+        update: Mapping[State, Any] = {},
+        receive: Mapping[State, Any] = {},
         spike: Spike | None = None,
-        reset: Mapping[State, Any] = {},  # noqa: B006
+        reset: Mapping[State, Any] = {},
         refractory: Any = None,
         integrator: str = "auto",
-        let: Mapping[str, Any] = {},  # noqa: B006
+        let: Mapping[str, Any] = {},
         output: Any = None,
-        init: Mapping[State, Any] = {},  # noqa: B006
+        init: Mapping[State, Any] = {},
     ) -> None:
         """Check the declaration and keep it."""
         loc = Loc.caller()

@@ -11,8 +11,8 @@ import sympy
 from graphc.ir.errors import DeclarationError, GraphcWarning
 from graphc.ir.loc import Loc
 
-from .declare import in_base_units
 from .distributions import Distribution
+from .entries import in_base_units
 from .neuron import Neuron
 from .symbols import Parameter, Per, State, check_bounds
 from .values import Measured, Value, is_array, measure, to_sympy, whole_steps
@@ -20,7 +20,7 @@ from .values import Measured, Value, is_array, measure, to_sympy, whole_steps
 
 @dataclass(frozen=True, eq=False)
 class ParameterValue:
-    """A parameter of a population in base units. An array or a distribution given here makes it one value per neuron."""
+    """A parameter of a population in base units; an array or a distribution given to it makes one value per neuron."""
 
     name: str
     value: Value
@@ -55,7 +55,7 @@ def initial_value(
     """Return the initial value of `state` in a population: the neuron's own, or what the user gave."""
     if not overridden:
         _check_length(given, state.name, size, population, loc)
-        return given  # type: ignore[no-any-return]
+        return given
     loc = loc.entry(state.name)
     what = f"the initial value of '{state}' of population '{population}'"
     if not is_array(given) and not isinstance(given, Distribution):

@@ -1,4 +1,4 @@
-"""Surrogates: derivatives that stand in for the spike's, dz/dc with c the distance to threshold, and their integrals."""
+"""Surrogates: what stands in for the derivative dz/dc of the spike, c the distance to threshold, and its integral."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Surrogate:
 class SuperSpike(Surrogate):
     """``1 / (1 + beta |c|)**2``, a fast sigmoid.
 
-    Equal to Norse's ``superspike`` (alpha = beta) and SpyTorch's; not scaled by beta, unlike in the paper's normalised form.
+    Equal to Norse's ``superspike`` (alpha = beta) and SpyTorch's.
 
     Source:
         Zenke & Ganguli (2018), Neural Computation 30, 1514-1541.
@@ -94,8 +94,8 @@ class Sigmoid(Surrogate):
 class Triangle(Surrogate):
     """``dampening / width * max(0, 1 - |c| / width)``.
 
-    With ``width`` the threshold it is the pseudo-derivative of LSNNs; with ``width=1`` Norse's ``triangle`` (alpha = dampening);
-    with ``dampening=1, width=1/alpha`` SpikingJelly's ``PiecewiseQuadratic(alpha)``.
+    With ``width`` the threshold it is the pseudo-derivative of LSNNs; with ``width=1`` Norse's ``triangle`` (alpha =
+    dampening); with ``dampening=1, width=1/alpha`` SpikingJelly's ``PiecewiseQuadratic(alpha)``.
 
     Source:
         Esser et al. (2016), PNAS 113, 11441; Bellec et al. (2018), NeurIPS 31.
@@ -135,7 +135,9 @@ class Rectangle(Surrogate):
 
 @dataclass(frozen=True)
 class ArcTan(Surrogate):
-    """``alpha / 2 / (1 + (pi alpha c / 2)**2)``; equal to SpikingJelly's ``ATan(alpha=2.0)`` and snnTorch's ``atan(alpha=2.0)``.
+    """``alpha / 2 / (1 + (pi alpha c / 2)**2)``.
+
+    Equal to SpikingJelly's ``ATan(alpha=2.0)`` and snnTorch's ``atan(alpha=2.0)``.
 
     Source:
         Fang et al. (2021), ICCV, 2641-2651.
@@ -154,7 +156,7 @@ class ArcTan(Surrogate):
 
 @dataclass(frozen=True)
 class Gaussian(Surrogate):
-    """Normal density of standard deviation `sigma`; its integral is SpikingJelly's ``Erf(alpha)`` for ``sigma = 1/(sqrt(2) alpha)``."""
+    """Normal density of standard deviation `sigma`; SpikingJelly's ``Erf(alpha)`` for ``sigma = 1/(sqrt(2) alpha)``."""
 
     sigma: float = 0.5
 
@@ -214,7 +216,7 @@ class StraightThrough(Surrogate):
 
 @dataclass(frozen=True)
 class EscapeNoise(Surrogate):
-    """Derivative of the firing probability ``P(c) = 1 - exp(-rate exp(beta c))`` of a neuron with exponential escape noise.
+    """Derivative of the probability ``P(c) = 1 - exp(-rate exp(beta c))`` to fire with exponential escape noise.
 
     `rate` is the expected number of spikes in one step at threshold, rho_0 dt.
 
@@ -237,7 +239,10 @@ class EscapeNoise(Surrogate):
 
 @dataclass(frozen=True)
 class LogSumExp(Surrogate):
-    """``s(c / temperature)``: the spike relaxed to ``temperature log(1 + exp(c / temperature))``, which is max(0, c) when cold."""
+    """``s(c / temperature)``, s the logistic function.
+
+    The spike is relaxed to ``temperature log(1 + exp(c / temperature))``, which tends to max(0, c) when cold.
+    """
 
     temperature: float = 1.0
 

@@ -1,8 +1,7 @@
-"""The symbols of declarations: states, inputs, parameters and reserved names. They are values; nothing is registered."""
+"""The symbols of declarations, values without a registry: states, inputs, parameters and reserved names."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from .values import Measured, Value, is_array, measure, measure_number
 Per = Literal["population", "neuron", "channel", "synapse"]
 
 
-class Named(sympy.Symbol):  # type: ignore[misc]
+class Named(sympy.Symbol):
     """A real symbol that equals another exactly when kind, name and options are equal."""
 
     _options: tuple[Any, ...]
@@ -135,10 +134,10 @@ def param(
     if not isinstance(learn, bool):
         raise DeclarationError(f"learn of parameter {name!r} must be True or False, not {learn!r}", loc)
     measured = measure(default, f"the default of parameter {name!r}", loc)
-    bounds = [_bound(name, bound, side, measured, loc) for side, bound in (("min", min), ("max", max))]
-    check_bounds(name, measured.value, bounds[0], bounds[1], learn, loc)
+    low, high = (_bound(name, bound, side, measured, loc) for side, bound in (("min", min), ("max", max)))
+    check_bounds(name, measured.value, low, high, learn, loc)
     place: Per = "neuron" if is_array(measured.value) else per
-    return Parameter(name, measured.value, learn, place, *bounds, measured.dimension)  # type: ignore[no-any-return]
+    return Parameter(name, measured.value, learn, place, low, high, measured.dimension)  # type: ignore[no-any-return]
 
 
 def params(**defaults: Any) -> tuple[Parameter, ...]:
@@ -251,5 +250,7 @@ def _refuse_places(shape: Any, on: Any, what: str, loc: Loc) -> None:
 def _key(option: Any) -> str:
     """Return a text that is equal exactly for equal options; sympy compares and sorts symbols by it."""
     if hasattr(option, "tobytes"):
+        import hashlib
+
         return f"array{option.shape}:{hashlib.sha256(option.tobytes()).hexdigest()}"
     return repr(option)

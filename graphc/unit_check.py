@@ -14,7 +14,7 @@ from .symbols import Input, Parameter, State
 from .values import Measured
 
 if TYPE_CHECKING:
-    from .declare import Entry
+    from .entries import Entry
 
 Problem = tuple["Entry", str]
 _SETTLING = ("init", "reset", "spike")  # these compare a state with a value, where `ode` only relates states
@@ -25,8 +25,8 @@ def check_units(
 ) -> tuple[list[Problem], dict[str, Dimension]]:
     """Return what contradicts what, and the dimension of every symbol that has a determined one.
 
-    Any of two contradicting entries may be the wrong one. What carries units is believed first, then the equations; where
-    that makes a state something that no state is (voltage times time), thresholds and resets are believed instead.
+    Any of two contradicting entries may be the wrong one. What carries units is believed first, then the equations;
+    where that makes a state something that no state is (voltage times time), thresholds and resets are believed.
     """
     known = {"t": TIME, "dt": TIME, "spike": NONE}
     known |= {p.name: p.dimension or NONE for p in parameters if p.dimension is not None or not _is_zero(p.default)}

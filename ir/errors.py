@@ -19,10 +19,12 @@ class GraphcError(Exception):
     """
 
     def __init__(self, message: str, loc: Loc | None = None, hint: str | None = None) -> None:
+        """Keep the three parts."""
         super().__init__(message, loc, hint)
         self.message, self.loc, self.hint = message, loc, hint
 
     def __str__(self) -> str:
+        """Return line, message, source line and hint."""
         lines = [self.message if self.loc is None else f"{self.loc}: {self.message}"]
         if self.loc is not None and self.loc.text:
             lines.append(f"    {self.loc.text}")
@@ -45,12 +47,14 @@ class DeclarationErrors(DeclarationError):
     """Several errors of one declaration, raised together."""
 
     def __init__(self, errors: Sequence[DeclarationError]) -> None:
+        """Keep the errors; message, line and hint are those of the first."""
         first = errors[0]
         super().__init__(first.message, first.loc, first.hint)
         self.args = (tuple(errors),)
         self.errors = tuple(errors)
 
     def __str__(self) -> str:
+        """Return the texts of all."""
         return "\n".join([f"{len(self.errors)} errors", *(str(error) for error in self.errors)])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import sympy
@@ -34,7 +33,7 @@ class _Smooth(sympy.Function):
     """A real function of one real argument that is evaluated at numbers and nowhere else."""
 
     nargs: ClassVar[Any] = 1
-    _value: ClassVar[Callable[[float], float]]
+    _value: ClassVar[Any]  # float -> float
     _limits: ClassVar[tuple[Any, Any]]
 
     @classmethod

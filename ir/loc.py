@@ -18,6 +18,7 @@ class Loc:
     line: int
 
     def __str__(self) -> str:
+        """Return base name and line."""
         return f"{os.path.basename(self.file)}:{self.line}"
 
     @staticmethod
