@@ -1,0 +1,1 @@
+"""Measured comparisons with other systems, with hand-written C and with the floors of the machine."""

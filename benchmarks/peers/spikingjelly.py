@@ -1,0 +1,54 @@
+"""Peer: SpikingJelly's LIFNode, single-step, with the synaptic current and the recurrent product written in torch.
+
+It has no current-based neuron with recurrence. ``tau = 1 / (1 - a)`` makes its charge our exact step for a current
+scaled by ``b tau``.
+"""
+
+from __future__ import annotations
+
+import torch
+from spikingjelly.activation_based import functional, neuron
+
+from benchmarks.peers.spiking import Layer, make_setups
+from benchmarks.peers.torch_cells import SuperSpike
+from benchmarks.peers.worker import serve
+from benchmarks.works import Work
+
+
+class Surrogate(torch.nn.Module):
+    """SuperSpike as the module that a neuron of SpikingJelly expects."""
+
+    def __init__(self, beta: float) -> None:
+        """Take the steepness."""
+        super().__init__()
+        self.beta = beta
+
+    def forward(self, c: torch.Tensor) -> torch.Tensor:
+        """Return the spikes."""
+        return SuperSpike.apply(c, self.beta)
+
+
+def make_layer(work: Work) -> Layer:
+    """Return the recurrent layer built on ``LIFNode``."""
+    tau = 1 / (1 - work.v_decay)
+    node = neuron.LIFNode(
+        tau=tau, v_threshold=work.threshold, v_reset=0.0, surrogate_function=Surrogate(work.beta), detach_reset=True
+    )
+
+    def forward(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        functional.reset_net(node)
+        weights, drive = tau * work.i_to_v * w, tau * work.i_to_v * x
+        i = z = torch.zeros_like(x[0])
+        spikes = []
+        for drive_t in drive.unbind(0):
+            i = i + drive_t + z @ weights
+            z = node(i)
+            i = work.i_decay * i
+            spikes.append(z)
+        return torch.stack(spikes)
+
+    return forward
+
+
+if __name__ == "__main__":
+    serve(make_setups(make_layer))

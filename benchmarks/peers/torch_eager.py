@@ -1,0 +1,7 @@
+"""Peer: eager PyTorch."""
+
+from benchmarks.peers.torch_cells import make_setups
+from benchmarks.peers.worker import serve
+
+if __name__ == "__main__":
+    serve(make_setups(lambda forward: forward))
