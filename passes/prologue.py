@@ -76,7 +76,7 @@ def _hoist(
         return symbol(build.map(f"{result.name}_factor", part, result))
 
     def walk(part: sympy.Basic) -> sympy.Basic:
-        if not part.free_symbols or isinstance(part, sympy.Symbol) or isinstance(-part, sympy.Symbol):
+        if not part.free_symbols or _is_signed_symbol(part):
             return part
         if part.free_symbols <= fixed and isinstance(part, sympy.Expr):
             return hoisted(part)
@@ -88,6 +88,11 @@ def _hoist(
         return part.func(*(walk(a) for a in part.args)) if part.args else part
 
     return walk(expr)
+
+
+def _is_signed_symbol(part: sympy.Basic) -> bool:
+    """Whether `part` is a symbol or its negative, which is no work to save."""
+    return isinstance(part, sympy.Symbol) or (isinstance(part, sympy.Mul) and isinstance(-part, sympy.Symbol))
 
 
 def _prune(graph: Graph) -> Graph:
