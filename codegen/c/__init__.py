@@ -1,1 +1,31 @@
 """Kernels in C."""
+
+from __future__ import annotations
+
+from graphc.codegen.expr import Printer, c_dialect
+from graphc.codegen.writer import Writer
+from graphc.ir.schedule import Schedule
+
+from .kernel import emit_steps
+from .prelude import prelude
+from .products import emit_product, is_event_driven
+
+__all__ = ["emit", "is_event_driven"]
+
+
+def emit(schedule: Schedule) -> dict[str, str]:
+    """Return the C text of each half of `schedule`, "forward" and, where it has such kernels, "backward"."""
+    halves = {"forward": schedule.half(False), "backward": schedule.half(True)}
+    return {name: _text(schedule, name) for name, kernels in halves.items() if kernels}
+
+
+def _text(schedule: Schedule, half: str) -> str:
+    printer, w = Printer(c_dialect(schedule.dtype)), Writer()
+    for kernel in schedule.half(half == "backward"):
+        if kernel.kind != "product":
+            w.line()
+            emit_steps(schedule, kernel, printer, w)
+        elif is_event_driven(schedule, kernel):
+            w.line()
+            emit_product(schedule, kernel, printer, w)
+    return prelude(printer.used, printer.dialect) + w.text()

@@ -1,0 +1,211 @@
+"""Where the values of a kernel live while a block of batch rows runs through time.
+
+A block keeps its values in arrays `[rows][neurons]` of one struct: states (`now_v`), rings of histories (`ring_z`),
+products, and what one loop over neurons hands to a later one. Everything else is a local variable of its loop.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from graphc.ir.errors import VerifyError
+from graphc.ir.graph import Carry, History, Input, Output
+from graphc.ir.node import Node, Value
+from graphc.ir.ops import Const, Project, ProjectTransposed, Read, Reduce, Time
+from graphc.ir.schedule import Buffer, Kernel, Schedule
+
+Products = (Project, ProjectTransposed)
+
+
+@dataclass(slots=True)
+class Group:
+    """One loop: elementwise `nodes` over an axis of `size`, or one product."""
+
+    nodes: tuple[Node, ...]
+    axes: tuple[str, ...]
+    size: int
+    product: Project | ProjectTransposed | None = None
+
+    @property
+    def operands(self) -> list[Value]:
+        """The values read from outside, each once, in order."""
+        inside = {n.result for n in self.nodes}
+        return list(dict.fromkeys(v for n in self.nodes for v in n.operands if v not in inside))
+
+
+@dataclass(slots=True)
+class Sink:
+    """Something done with a value in every step."""
+
+    kind: Literal["output", "sum", "carry", "ring", "array", "check"]
+    value: Value
+    name: str
+    index: int = 0
+
+
+@dataclass(slots=True)
+class Layout:
+    """The layout of one `steps` or `reverse` kernel.
+
+    Attributes:
+        rows: batch rows per block.
+        chunk: neurons per block where neurons are split as well, else 0.
+        scalars: unbatched nodes without axes, computed once a step; constants are computed once a call.
+        groups: the loops of a step.
+        sinks: what happens in each group, and last in the loops that end a step.
+        homes: array of each value that outlives its loop.
+    """
+
+    schedule: Schedule
+    kernel: Kernel
+    rows: int = 1
+    chunk: int = 0
+    constants: list[Node] = field(default_factory=list)
+    scalars: list[Node] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    sinks: list[list[Sink]] = field(default_factory=list)
+    homes: dict[Value, str] = field(default_factory=dict)
+    reads: dict[Value, Read] = field(default_factory=dict)
+    inputs: dict[Value, Input] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def reverse(self) -> bool:
+        """Whether time runs backward."""
+        return self.kernel.kind == "reverse"
+
+    def size(self, value: Value) -> int:
+        """Return the number of elements of `value` per batch row."""
+        return math.prod(self.schedule.sizes[a] for a in value.type.axes)
+
+    def buffer(self, name: str) -> Buffer:
+        """Return the buffer called `name`."""
+        return self.schedule.buffers[name]
+
+    def depth(self, history: History) -> int:
+        """Return how many steps back the ring of `history` reaches: as far as the tensors before and after the loop."""
+        ends = [self.buffer(name).depth for name in (history.init, history.final) if name]
+        return max(history.depth, *ends, 0)
+
+    def slots(self, history: History) -> int:
+        """Return the slots of the ring of `history`: one more than its depth, so that no step writes what it reads."""
+        return self.depth(history) + 1
+
+
+def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
+    """Return where the values of `kernel` live and what its loops do."""
+    layout = Layout(schedule, kernel)
+    graph = kernel.graph
+    layout.names = _argument_names(kernel)
+    layout.inputs = {i.value: i for i in graph.inputs}
+    for nodes in kernel.loops:
+        _add_group(layout, nodes)
+    product = any(g.product for g in layout.groups)
+    axes = {g.axes for g in layout.groups} | {c.current.type.axes for c in graph.carries}
+    widest = max((layout.size(v) for v in graph.values if len(v.type.axes) == 1), default=1)
+    layout.rows = kernel.options.get("rows", 16 if product else 1)
+    if not product:  # short rows of memory waste pages and prefetches
+        layout.rows = max(layout.rows, 2048 // widest, 1)
+    if not product and len(axes - {()}) == 1 and () not in {g.axes for g in layout.groups}:
+        layout.chunk = min(widest, 1024)
+    _place(layout)
+    return layout
+
+
+def _add_group(layout: Layout, nodes: Iterable[Node]) -> None:
+    inside: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Read):
+            layout.reads[node.result] = node
+        elif isinstance(node, Const):
+            layout.constants.append(node)
+        elif isinstance(node, Products):
+            layout.groups.append(Group((node,), node.result.type.axes, layout.size(node.result), node))
+        elif isinstance(node, Time) or not (node.result.type.batched or node.result.type.axes):
+            if not isinstance(node, Reduce):
+                layout.scalars.append(node)
+        elif not isinstance(node, Reduce):
+            inside.append(node)
+    if inside:
+        axes = {n.result.type.axes for n in inside} - {()}
+        if len(axes) > 1:
+            raise VerifyError(f"a loop of kernel {layout.kernel.name!r} runs over several axes: {sorted(axes)}")
+        over = axes.pop() if axes else ()
+        if layout.groups and layout.groups[-1].product is None and layout.groups[-1].axes == over:
+            inside = [*layout.groups.pop().nodes, *inside]
+        layout.groups.append(Group(tuple(inside), over, math.prod(layout.schedule.sizes[a] for a in over)))
+
+
+def _place(layout: Layout) -> None:
+    graph, groups = layout.kernel.graph, layout.groups
+    last = len(groups)
+    layout.sinks = [[] for _ in range(last + 1)]
+    defined = {n.result: g for g, group in enumerate(groups) for n in group.nodes}
+    elementwise = {v: g for v, g in defined.items() if not groups[g].product}
+    used: dict[Value, int] = {}
+    for g, group in enumerate(groups):
+        for value in group.operands:
+            used[value] = g
+    reduced = {n.result: n.operands[0] for n in graph.nodes if isinstance(n, Reduce)}
+    ends = [c.next for c in graph.carries] + [h.value for h in graph.histories] + [o.value for o in graph.outputs]
+    for value in (*ends, *reduced.values(), *(v for v, _ in layout.kernel.checks)):
+        if value not in elementwise:
+            used[value] = last
+    for group in groups:
+        if group.product:
+            layout.homes[group.product.result] = f"now_{group.product.result.name}"
+    for carry in graph.carries:
+        layout.homes[carry.current] = f"now_{carry.current.name}"
+    for history in graph.histories:
+        where = elementwise.get(history.value, last)
+        layout.sinks[where].append(Sink("ring", history.value, history.name))
+        layout.homes.setdefault(history.value, f"ring_{layout.names[history.name]}[_slot_{layout.names[history.name]}]")
+    for carry in graph.carries:
+        _place_carry(layout, carry, elementwise, used)
+    for value, g in elementwise.items():
+        if used.get(value, g) > g and value not in layout.homes:
+            layout.homes[value] = f"now_{value.name}"
+            layout.sinks[g].append(Sink("array", value, value.name))
+    for output in graph.outputs:
+        _place_output(layout, output, elementwise, reduced)
+    for index, (value, _) in enumerate(layout.kernel.checks):
+        layout.sinks[elementwise.get(value, last)].append(Sink("check", value, value.name, index))
+
+
+def _place_carry(layout: Layout, carry: Carry, elementwise: dict[Value, int], used: dict[Value, int]) -> None:
+    where, last = elementwise.get(carry.next, len(layout.groups)), len(layout.groups)
+    if where < last and used.get(carry.current, -1) > where:  # a later loop still reads the old value
+        where = last
+        if carry.next not in layout.homes:
+            layout.homes[carry.next] = f"now_{carry.next.name}"
+            layout.sinks[elementwise[carry.next]].append(Sink("array", carry.next, carry.next.name))
+    elif where < last:
+        layout.homes.setdefault(carry.next, f"now_{carry.current.name}")
+    layout.sinks[where].append(Sink("carry", carry.next, carry.current.name))
+
+
+def _place_output(layout: Layout, output: Output, elementwise: dict[Value, int], reduced: dict[Value, Value]) -> None:
+    last = len(layout.groups)
+    if output.kind == "sequence":
+        layout.sinks[elementwise.get(output.value, last)].append(Sink("output", output.value, output.name))
+        return
+    if output.kind != "sum" or output.value not in reduced:
+        raise VerifyError(f"output {output.name!r} of kernel {layout.kernel.name!r} is neither a sequence nor a sum")
+    operand = reduced[output.value]
+    layout.sinks[elementwise.get(operand, last)].append(Sink("sum", operand, output.name))
+
+
+def _argument_names(kernel: Kernel) -> dict[str, str]:
+    """Return an identifier for every buffer and history; what the graph reads and writes under one name shares it."""
+    names: dict[str, str] = {}
+    for name in (*kernel.arguments, *(h.name for h in kernel.graph.histories)):
+        if name not in names:
+            base = re.sub(r"\W+", "_", name).strip("_") or "value"
+            while base in names.values():
+                base += "_"
+            names[name] = base
+    return names

@@ -1,0 +1,308 @@
+"""The C functions that kernels share: memory, events, products; a text holds those that it uses."""
+
+from __future__ import annotations
+
+from graphc.codegen.expr import Dialect
+
+from .math import math_text
+
+_HEAD = """\
+#include <stdint.h>
+#include <stdlib.h>
+
+typedef REAL real;
+enum { _LANES = _BYTES/sizeof(real), _LINE = 64 };
+typedef real _vector __attribute__((vector_size(_BYTES), aligned(sizeof(real)), may_alias));
+
+static inline real _fma(real a, real b, real c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return BUILTIN_FMA(a, b, c);
+#else
+    return a*b + c;
+#endif
+}
+
+static void *_take(size_t bytes) {  // memory of one thread, on a cache line of its own
+    return aligned_alloc(_LINE, (bytes + _LINE - 1)/_LINE*_LINE);
+}
+"""
+
+_MACHINE = """\
+#if defined(__AVX512F__)
+#define _BYTES 64
+#elif defined(__AVX__)
+#define _BYTES 32
+#else
+#define _BYTES 16
+#endif
+#define _INLINE static inline __attribute__((always_inline))
+#define _UNROLL _Pragma("GCC unroll 16")
+#if defined(__clang__)
+#define _FUSED __attribute__((noinline))
+#define _CONTRACT _Pragma("clang fp contract(fast)")
+#else
+// Products alone may fuse multiplication and addition: an update rounds the same in every kernel that repeats it.
+#define _FUSED __attribute__((noinline, optimize("fp-contract=fast")))
+#define _CONTRACT
+#endif
+"""
+
+_TEXTS = {
+    "_prefetch": """\
+_INLINE void _prefetch(const void *row, int64_t bytes) {
+    for (int64_t k = 0; k < bytes; k += _LINE) __builtin_prefetch((const char *)row + k, 0, 3);
+}
+""",
+    "_stream": """\
+// Whether an output is so large that writing past the cache pays, and lies where that is possible.
+static int _streams(const real *out, int64_t t, int64_t b, int64_t elements) {
+#if defined(__AVX512F__) && !defined(__clang__)
+    const int64_t aligned = (int64_t)(uintptr_t)out | t*(int64_t)sizeof(real) | b*(int64_t)sizeof(real);
+    return elements*(int64_t)sizeof(real) > (4 << 20) && !(aligned & (_LINE - 1));
+#else
+    return 0;
+#endif
+}
+
+_INLINE void _stream(real *out, const real *row, int64_t count) {
+    int64_t k = 0;
+#if defined(__AVX512F__) && !defined(__clang__)
+    typedef long long whole __attribute__((vector_size(64), aligned(64), may_alias));
+    for (; k + _LANES <= count; k += _LANES) __builtin_ia32_movntdq512((whole *)(out + k), *(const whole *)(row + k));
+#endif
+    for (; k < count; k++) out[k] = row[k];
+}
+
+_INLINE void _fence(void) {
+#if defined(__AVX512F__) && !defined(__clang__)
+    __builtin_ia32_sfence();
+#endif
+}
+""",
+    "_report": """\
+// Write the first value of a row that is not finite to `bad`, unless an earlier one stands there.
+static __attribute__((noinline)) void _report(
+    const real *row, int64_t count, int64_t check, int64_t t, int64_t b, int64_t n0, int64_t *bad) {
+    int64_t n = 0;
+    if (!bad) return;
+    while (n < count && row[n] - row[n] == 0) n++;
+    if (n == count) return;
+    const int64_t found[4] = {1 + check, t, b, n0 + n};
+#pragma omp critical
+    if (!bad[0] || t < bad[1] || (t == bad[1] && (1 + check < bad[0] || (1 + check == bad[0]
+        && (b < bad[2] || (b == bad[2] && n0 + n < bad[3])))))) {
+        for (int k = 0; k < 4; k++) bad[k] = found[k];
+    }
+}
+""",
+    "_sum": """\
+static real _sum(const real *x, int64_t count) {
+    double total = 0;
+    for (int64_t k = 0; k < count; k++) total += x[k];
+    return (real)total;
+}
+""",
+    "_transpose": """\
+static real *_transpose(const real *w, int64_t pre, int64_t post) {
+    real *turned = _take((size_t)(pre*post)*sizeof(real));
+    for (int64_t i0 = 0; i0 < pre; i0 += 16)
+        for (int64_t j = 0; j < post; j++)
+            for (int64_t i = i0; i < pre && i < i0 + 16; i++) turned[j*pre + i] = w[i*post + j];
+    return turned;
+}
+""",
+    "_events_real": """\
+// Numbers of the elements that are not 0; room for 16 more than there are elements.
+static int _events_real(const real *x, int64_t count, uint32_t *events) {
+    int found = 0;
+    int64_t k = 0;
+COMPRESS
+    for (; k < count; k++) events[found] = (uint32_t)k, found += x[k] != 0;
+    return found;
+}
+""",
+    "_events_uint8": """\
+static int _events_uint8(const uint8_t *x, int64_t count, uint32_t *events) {
+    int found = 0;
+    int64_t k = 0;
+    for (; k + 8 <= count; k += 8) {
+        uint64_t eight;
+        __builtin_memcpy(&eight, x + k, 8);
+        if (eight) for (int64_t j = k; j < k + 8; j++) events[found] = (uint32_t)j, found += x[j] != 0;
+    }
+    for (; k < count; k++) events[found] = (uint32_t)k, found += x[k] != 0;
+    return found;
+}
+""",
+    "_gather": """\
+// out = sum over events e of w[e], `columns` wide; the sums of up to 16 vectors stay in registers.
+_INLINE void _gather_part(
+    const int vectors, const uint32_t *events, int count, const real *w, int64_t columns, real *out) {
+    _vector sum[16];
+    _UNROLL for (int q = 0; q < vectors; q++) sum[q] = (_vector){0};
+    for (int e = 0; e < count; e++) {
+        const real *row = w + events[e]*columns;
+        _UNROLL for (int q = 0; q < vectors; q++) sum[q] += *(const _vector *)(row + q*_LANES);
+    }
+    _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + q*_LANES) = sum[q];
+}
+
+_INLINE void _gather(const uint32_t *events, int count, const real *w, const int64_t columns, real *out) {
+    int64_t c = 0;
+    for (; c + 16*_LANES <= columns; c += 16*_LANES) _gather_part(16, events, count, w + c, columns, out + c);
+    if (c + 8*_LANES <= columns) _gather_part(8, events, count, w + c, columns, out + c), c += 8*_LANES;
+    if (c + 4*_LANES <= columns) _gather_part(4, events, count, w + c, columns, out + c), c += 4*_LANES;
+    for (; c + _LANES <= columns; c += _LANES) _gather_part(1, events, count, w + c, columns, out + c);
+    for (; c < columns; c++) {
+        real sum = 0;
+        for (int e = 0; e < count; e++) sum += w[events[e]*columns + c];
+        out[c] = sum;
+    }
+}
+""",
+    "_gather_scaled": """\
+// out = sum over events e of value[e]*w[e].
+_INLINE void _gather_scaled_part(
+    const int vectors, const uint32_t *events, const real *value, int count, const real *w, int64_t columns,
+    real *out) {
+    _CONTRACT
+    _vector sum[16];
+    _UNROLL for (int q = 0; q < vectors; q++) sum[q] = (_vector){0};
+    for (int e = 0; e < count; e++) {
+        const real *row = w + events[e]*columns;
+        const _vector scale = value[e] - (_vector){0};
+        _UNROLL for (int q = 0; q < vectors; q++) sum[q] += scale**(const _vector *)(row + q*_LANES);
+    }
+    _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + q*_LANES) = sum[q];
+}
+
+_INLINE void _gather_scaled(
+    const uint32_t *events, const real *value, int count, const real *w, const int64_t columns, real *out) {
+    int64_t c = 0;
+    for (; c + 16*_LANES <= columns; c += 16*_LANES)
+        _gather_scaled_part(16, events, value, count, w + c, columns, out + c);
+    if (c + 8*_LANES <= columns) _gather_scaled_part(8, events, value, count, w + c, columns, out + c), c += 8*_LANES;
+    if (c + 4*_LANES <= columns) _gather_scaled_part(4, events, value, count, w + c, columns, out + c), c += 4*_LANES;
+    for (; c + _LANES <= columns; c += _LANES) _gather_scaled_part(1, events, value, count, w + c, columns, out + c);
+    for (; c < columns; c++) {
+        real sum = 0;
+        for (int e = 0; e < count; e++) sum = _fma(value[e], w[events[e]*columns + c], sum);
+        out[c] = sum;
+    }
+}
+""",
+    "_dense": """\
+// out[r] = x[r] @ w for rows of x: ROWS rows by two vectors of columns at a time, in registers.
+#if defined(__AVX512F__)
+enum { _TILE = 8 };
+#else
+enum { _TILE = 4 };
+#endif
+
+_INLINE void _dense_part(
+    const int rows, const int vectors, int64_t depth, const real *x, int64_t x_stride, const real *w, int64_t columns,
+    real *out, int64_t out_stride) {
+    _CONTRACT
+    _vector sum[8][2];
+    _UNROLL for (int r = 0; r < rows; r++)
+        _UNROLL for (int q = 0; q < vectors; q++) sum[r][q] = (_vector){0};
+    for (int64_t k = 0; k < depth; k++) {
+        _vector part[2];
+        _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(w + k*columns + q*_LANES);
+        _UNROLL for (int r = 0; r < rows; r++) {
+            const _vector scale = x[r*x_stride + k] - (_vector){0};
+            _UNROLL for (int q = 0; q < vectors; q++) sum[r][q] += scale*part[q];
+        }
+    }
+    _UNROLL for (int r = 0; r < rows; r++)
+        _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + r*out_stride + q*_LANES) = sum[r][q];
+}
+
+_FUSED static void _dense(
+    int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w,
+    real *out, int64_t out_stride) {
+    int64_t c = 0;
+    for (; c + 2*_LANES <= columns; c += 2*_LANES) {
+        int64_t r = 0;
+        for (; r + _TILE <= rows; r += _TILE)
+            _dense_part(_TILE, 2, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+        for (; r < rows; r++)
+            _dense_part(1, 2, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+    }
+    for (; c + _LANES <= columns; c += _LANES)
+        for (int64_t r = 0; r < rows; r++)
+            _dense_part(1, 1, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+    for (; c < columns; c++)
+        for (int64_t r = 0; r < rows; r++) {
+            real sum = 0;
+            for (int64_t k = 0; k < depth; k++) sum = _fma(x[r*x_stride + k], w[k*columns + c], sum);
+            out[r*out_stride + c] = sum;
+        }
+}
+""",
+    "_scatter": """\
+// dw[e] += value[e]*g for every event e; a null `value` stands for ones.
+_INLINE void _scatter_part(
+    const int vectors, const uint32_t *events, const real *value, int count, const real *g, real *dw, int64_t columns) {
+    _CONTRACT
+    _vector part[16];
+    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + q*_LANES);
+    for (int e = 0; e < count; e++) {
+        real *row = dw + events[e]*columns;
+        if (value) {
+            const _vector scale = value[e] - (_vector){0};
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += scale*part[q];
+        } else {
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += part[q];
+        }
+    }
+}
+
+_INLINE void _scatter(
+    const uint32_t *events, const real *value, int count, const real *g, real *dw, const int64_t columns) {
+    int64_t c = 0;
+    for (; c + 16*_LANES <= columns; c += 16*_LANES) _scatter_part(16, events, value, count, g + c, dw + c, columns);
+    if (c + 8*_LANES <= columns) _scatter_part(8, events, value, count, g + c, dw + c, columns), c += 8*_LANES;
+    if (c + 4*_LANES <= columns) _scatter_part(4, events, value, count, g + c, dw + c, columns), c += 4*_LANES;
+    for (; c + _LANES <= columns; c += _LANES) _scatter_part(1, events, value, count, g + c, dw + c, columns);
+    for (; c < columns; c++)
+        for (int e = 0; e < count; e++) {
+            real *cell = dw + events[e]*columns + c;
+            *cell = _fma(value ? value[e] : 1, g[c], *cell);
+        }
+}
+""",
+}
+
+_COMPRESS_16 = """\
+#if defined(__AVX512F__) && !defined(__clang__)
+    typedef int lanes __attribute__((vector_size(64)));
+    typedef int loose __attribute__((vector_size(64), aligned(4), may_alias));
+    lanes number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (; k + 16 <= count; k += 16, number += 16) {
+        const unsigned short mask = MASK;
+        *(loose *)(events + found) = (lanes)__builtin_ia32_compresssi512_maskz(number, (lanes){0}, mask);
+        found += __builtin_popcount(mask);
+    }
+#endif"""
+_EIGHT = (
+    "(unsigned char)__builtin_ia32_cmppd512_mask(*(const _vector *)(x + k{}), (_vector){{0}}, 4, (unsigned char)-1, 4)"
+)
+_MASK = {
+    "float32": "__builtin_ia32_cmpps512_mask(*(const _vector *)(x + k), (_vector){0}, 4, (unsigned short)-1, 4)",
+    "float64": f"(unsigned short)({_EIGHT.format('')}\n            | {_EIGHT.format(' + 8')} << 8)",
+}
+
+
+def prelude(used: set[str], dialect: Dialect) -> str:
+    """Return the start of a text: types, and the functions of `used` with those that they call."""
+    single = dialect.dtype == "float32"
+    head = _HEAD.replace("REAL", "float" if single else "double")
+    head = head.replace("BUILTIN_FMA", "__builtin_fmaf" if single else "__builtin_fma")
+    parts = [_MACHINE, head]
+    if math := math_text(used, dialect):
+        parts.append(math + "\n")
+    for name, text in _TEXTS.items():
+        if name in used:
+            parts.append(text.replace("COMPRESS", _COMPRESS_16.replace("MASK", _MASK[dialect.dtype])))
+    return "\n".join(parts)

@@ -1,0 +1,212 @@
+"""Products over all steps, driven by events: a row of weights per source element that is not 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc.codegen.expr import Printer
+from graphc.codegen.writer import Writer
+from graphc.ir.graph import Input
+from graphc.ir.node import Node, Value
+from graphc.ir.ops import Outer, Project, Read
+from graphc.ir.schedule import Kernel, Schedule
+
+from .rules import real
+
+ROWS = 32  # rows that are searched for events before the first of them is used
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The parts of a `product` kernel: its node, the source sequence and, where it is shifted, by how much."""
+
+    node: Node
+    source: Input
+    delay: int
+    init: str | None
+    other: Input
+
+
+def find_product(kernel: Kernel) -> Product:
+    """Return the parts of the product that `kernel` consists of."""
+    graph = kernel.graph
+    reads = {n.result: n for n in graph.nodes if isinstance(n, Read)}
+    (node,) = (n for n in graph.nodes if not isinstance(n, Read))
+    inputs = {i.value: i for i in graph.inputs}
+    source, other = node.operands
+    if source not in reads:
+        return Product(node, inputs[source], 0, None, inputs[other])
+    read = reads[source]
+    history = graph.history(read.history)
+    return Product(node, inputs[history.value], read.delay, history.init, inputs[other])
+
+
+def is_event_driven(schedule: Schedule, kernel: Kernel) -> bool:
+    """Return whether the product of `kernel` has a source that may be mostly 0, and a form that events know."""
+    graph = kernel.graph
+    reads = {n.result for n in graph.nodes if isinstance(n, Read)}
+    node = next(n for n in graph.nodes if not isinstance(n, Read))
+    if not isinstance(node, (Project, Outer)) or node.operands[1] in reads:
+        return False
+    if len(graph.outputs) != 1 or any(h.final for h in graph.histories):
+        return False
+    product = find_product(kernel)
+    kept = {schedule.buffers[name].storage for name in (product.source.source, product.init) if name}
+    return len(kept) == 1 and "int32" not in kept
+
+
+def emit_product(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
+    """Write the function of an event-driven product, and one that measures how dense its source is."""
+    _Events(schedule, kernel, find_product(kernel), printer, w).write()
+
+
+class _Events:
+    """One product while it is written."""
+
+    def __init__(self, schedule: Schedule, kernel: Kernel, product: Product, printer: Printer, w: Writer) -> None:
+        self.schedule, self.kernel, self.product, self.printer, self.w = schedule, kernel, product, printer, w
+        self.real = real(printer)
+        source = schedule.buffers[product.source.source]
+        self.bytes = source.storage == "uint8"
+        self.kind = "uint8_t" if self.bytes else self.real
+        self.binary = self.bytes or product.source.value.type.dtype == "bool"
+        self.scan = f"_events_{'uint8' if self.bytes else 'real'}"
+        self.pre = self._size(product.source.value)
+        printer.used |= {self.scan}
+
+    def write(self) -> None:
+        """Write both functions."""
+        w, name = self.w, self.kernel.name
+        head = "(const int64_t *_size, void *const *_p, const int64_t *_stride)"
+        with w.block(f"static const {self.kind} *_source_{name}(", "}"):
+            w.line(f"const int64_t *_size, void *const *_p, const int64_t *_stride, int64_t row, {self.kind} *zero) {{")
+            self._source()
+        w.line()
+        with w.block(f"int64_t {name}_density{head} {{  // elements that are not 0, of 64 rows, per million", "}"):
+            self._density()
+        w.line()
+        with w.block(f"struct _{name} {{  // the events of a block of rows", "};"):
+            w.line(f"uint32_t events[{ROWS}][{self.pre + 16}];")
+            if not self.binary:
+                w.line(f"{self.real} values[{ROWS}][{self.pre}];")
+            w.line(f"int count[{ROWS}];")
+            w.line(f"{self.kind} zero[{self.pre}];")
+        w.line()
+        with w.block(f"void {name}{head} {{", "}"):
+            self._project() if isinstance(self.product.node, Project) else self._outer()
+
+    def _source(self) -> None:
+        """Write the pointer to the source of one row of (T, B)."""
+        w, product = self.w, self.product
+        index = self._index(product.source.source)
+        pointer = f"(const {self.kind} *)_p[{index}]"
+        w.line("const int64_t t = row/_size[1], b = row%_size[1];")
+        if product.delay:
+            before = "zero"
+            if product.init:
+                init = self._index(product.init)
+                slot = f"(t + {self.schedule.buffers[product.init].depth - product.delay})"
+                before = f"(const {self.kind} *)_p[{init}] + {slot}*_stride[{2 * init}] + b*_stride[{2 * init + 1}]"
+            w.line(f"if (t < {product.delay}) return {before};")
+        t = f"(t - {product.delay})" if product.delay else "t"
+        w.line(f"return {pointer} + {t}*_stride[{2 * index}] + b*_stride[{2 * index + 1}];")
+
+    def _density(self) -> None:
+        w, name = self.w, self.kernel.name
+        w.line("const int64_t rows = _size[0]*_size[1], step = rows > 64 ? rows/64 : 1;")
+        w.line("int64_t found = 0, seen = 0;")
+        w.line(f"static {self.kind} zero[{self.pre}];")
+        with w.block("for (int64_t row = 0; row < rows; row += step) {", "}"):
+            w.line(f"const {self.kind} *x = _source_{name}(_size, _p, _stride, row, zero);")
+            w.line(f"for (int64_t k = 0; k < {self.pre}; k++) found += x[k] != 0;")
+            w.line(f"seen += {self.pre};")
+        w.line("return seen ? found*1000000/seen : 0;")
+
+    def _events(self) -> None:
+        """Write the search of a block of rows, starting at _row0."""
+        w, name = self.w, self.kernel.name
+        with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
+            w.line(f"const {self.kind} *x = _source_{name}(_size, _p, _stride, _row0 + _r, _m->zero);")
+            first = " + _first" if isinstance(self.product.node, Outer) else ""
+            count = "_width" if first else str(self.pre)
+            w.line(f"_m->count[_r] = {self.scan}(x{first}, {count}, _m->events[_r]);")
+            if not self.binary:
+                value = f"x[_m->events[_r][_e]{first}]"
+                w.line(f"for (int _e = 0; _e < _m->count[_r]; _e++) _m->values[_r][_e] = {value};")
+
+    def _rows(self) -> None:
+        w = self.w
+        w.line(f"const int64_t _row0 = _block*{ROWS}, _left = _T*_B - _row0, _rows = _left < {ROWS} ? _left : {ROWS};")
+        self._events()
+
+    def _head(self) -> None:
+        w = self.w
+        w.line("const int64_t _T = _size[0], _B = _size[1], _threads = _size[3];")
+        w.line(f"const int64_t _blocks = (_T*_B + {ROWS - 1})/{ROWS};")
+
+    def _space(self) -> None:
+        w = self.w
+        w.line(f"struct _{self.kernel.name} *_m = _take(sizeof *_m);")
+        w.line("__builtin_memset(_m->zero, 0, sizeof _m->zero);")
+
+    def _project(self) -> None:
+        w, product = self.w, self.product
+        post = self.schedule.sizes[product.other.value.type.axes[1]]
+        weight = self._index(product.other.source)
+        out = self._index(self.kernel.graph.outputs[0].name)
+        function = "_gather" if self.binary else "_gather_scaled"
+        values = "" if self.binary else "_m->values[_r], "
+        self.printer.used.add(function)
+        self._head()
+        w.line(f"const {self.real} *_w = _p[{weight}];")
+        w.line(f"{self.real} *_out = _p[{out}];")
+        w.line("#pragma omp parallel num_threads((int)_threads) if (_threads > 1)")
+        with w.block("{", "}"):
+            self._space()
+            w.line("#pragma omp for schedule(static)")
+            with w.block("for (int64_t _block = 0; _block < _blocks; _block++) {", "}"):
+                self._rows()
+                with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
+                    w.line("const int64_t _t = (_row0 + _r)/_B, _b = (_row0 + _r)%_B;")
+                    row = f"_out + _t*_stride[{2 * out}] + _b*_stride[{2 * out + 1}]"
+                    call = f"{function}(_m->events[_r], {values}_m->count[_r], _w, {post}, {row});"
+                    w.line(call, product.node.result.loc)
+            w.line("free(_m);")
+
+    def _outer(self) -> None:
+        w, product = self.w, self.product
+        post = self._size(product.other.value)
+        g = self._index(product.other.source)
+        out = self._index(self.kernel.graph.outputs[0].name)
+        self.printer.used.add("_scatter")
+        self._head()
+        w.line(f"const {self.real} *_g = _p[{g}];")
+        w.line(f"{self.real} *_out = _p[{out}];")
+        w.comment("every thread owns rows of the result: an element is summed in one order, whatever the threads")
+        w.line(f"const int64_t _share = ({self.pre} + 16*_threads - 1)/(16*_threads)*16;")
+        w.line("#pragma omp parallel for num_threads((int)_threads) if (_threads > 1) schedule(static)")
+        with w.block("for (int64_t _part = 0; _part < _threads; _part++) {", "}"):
+            w.line(f"const int64_t _first = _part*_share, _left = {self.pre} - _first;")
+            w.line("const int64_t _width = _left < _share ? _left : _share;")
+            w.line("if (_width <= 0) continue;")
+            w.line(f"{self.real} *_mine = _out + _first*{post};")
+            w.line(f"__builtin_memset(_mine, 0, (size_t)(_width*{post})*sizeof({self.real}));")
+            self._space()
+            with w.block("for (int64_t _block = 0; _block < _blocks; _block++) {", "}"):
+                self._rows()
+                with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
+                    w.line("const int64_t _t = (_row0 + _r)/_B, _b = (_row0 + _r)%_B;")
+                    row = f"_g + _t*_stride[{2 * g}] + _b*_stride[{2 * g + 1}]"
+                    values = "0" if self.binary else "_m->values[_r]"
+                    call = f"_scatter(_m->events[_r], {values}, _m->count[_r], {row}, _mine, {post});"
+                    w.line(call, product.node.result.loc)
+            w.line("free(_m);")
+
+    def _index(self, name: str) -> int:
+        return self.kernel.arguments.index(name)
+
+    def _size(self, value: Value) -> int:
+        size = 1
+        for axis in value.type.axes:
+            size *= self.schedule.sizes[axis]
+        return size
