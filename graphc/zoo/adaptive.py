@@ -26,8 +26,7 @@ gradient does not pass through the subtractive reset; it does pass through the a
 traces live on.
 
 Source:
-    Bellec et al. (2018), NeurIPS 31, arXiv:1803.09574; Bellec et al. (2020), Nat. Commun. 11, 3625, equations 6 to
-    10.
+    Bellec et al. (2018), NeurIPS 31, arXiv:1803.09574; Bellec et al. (2020), Nat. Commun. 11, 3625.
 """
 
 threshold = gc.state("theta")

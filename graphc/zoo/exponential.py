@@ -74,5 +74,5 @@ The densities of the source (1 uF/cm2, 0.1 mS/cm2) are taken over 10^4 um2 of me
 is 100 pA.
 
 Source:
-    Fourcaud-Trocme, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23, 11628-11640, table 1.
+    Fourcaud-Trocme, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23, 11628-11640.
 """

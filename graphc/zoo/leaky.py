@@ -65,5 +65,5 @@ LI = gc.Neuron("LI", ode={v: -v / tau_out}, receive={v: v + x})
 """Leaky integrator without a spike, a readout: ``tau_mem v' = -v`` jumping by the weight. Its output is ``v``.
 
 Source:
-    Zenke & Ganguli (2018), Neural Comput. 30, 1514-1541.
+    Neftci, Mostafa & Zenke (2019), IEEE Signal Process. Mag. 36, 51-63.
 """
