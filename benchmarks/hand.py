@@ -17,7 +17,10 @@ from benchmarks.peers.worker import Check, Run
 from benchmarks.works import Arrays, Work
 
 FOLDER = Path(__file__).resolve().parent
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-ffp-contract=off", "-fPIC", "-shared")
+FLAGS = (
+    "-std=gnu11", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared",
+    "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off",
+)  # fmt: skip
 
 
 class Neuron(ctypes.Structure):

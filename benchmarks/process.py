@@ -42,9 +42,8 @@ class Worker:
         python = find_python(peer)
         if python is None:
             raise FileNotFoundError(f"peer {peer} is not installed: make peers")
-        # Passive waiting: a worker that spins between its rounds would slow down whoever is measured.
-        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT)}
-        self.name, self.folder = peer, folder
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.name, self.folder, self.versions = peer, folder, dict[str, str]()
         self.log = (folder / f"{peer}.log").open("w")
         self.process = subprocess.Popen(
             [str(python), "-m", f"benchmarks.peers.{peer}", str(folder)],
@@ -67,7 +66,9 @@ class Worker:
 
     def ready(self) -> float:
         """Wait for the first run; return its seconds, compilation included."""
-        return float(self._read()["first_s"])
+        reply = self._read()
+        self.versions = dict(reply["versions"])
+        return float(reply["first_s"])
 
     def check(self, weight: NDArray[Any]) -> Arrays:
         """Return the peer's spikes, and its gradients of a loss that weighs the samples by `weight` (B,)."""

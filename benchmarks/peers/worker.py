@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def serve(setups: dict[str, Setup]) -> None:
     started = time.perf_counter()
     run, check = setups[work.id](work, arrays)
     run()
-    reply: dict[str, Any] = {"first_s": time.perf_counter() - started}
+    reply: dict[str, Any] = {"first_s": time.perf_counter() - started, "versions": read_versions()}
     while True:
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
@@ -45,6 +46,13 @@ def serve(setups: dict[str, Setup]) -> None:
             reply = {}
         else:
             reply = {"ms": [measure(run) for _ in range(int(words[1]))]}
+
+
+def read_versions() -> dict[str, str]:
+    """Return the versions of the peers imported into this process."""
+    return {
+        name: metadata.version(name) for name in ("jax", "snntorch", "norse", "spikingjelly") if name in sys.modules
+    }
 
 
 def measure(run: Run) -> float:

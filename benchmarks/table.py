@@ -1,0 +1,60 @@
+"""Write the README's table from the results: ``python -m benchmarks.table``. Nothing in it is typed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.report import RESULTS
+
+README = RESULTS.parent.parent / "README.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+LABELS = {
+    "torch_eager": "PyTorch eager", "torch_compile": "torch.compile", "jax_scan": "JAX", "snntorch": "snnTorch",
+    "norse": "Norse", "spikingjelly": "SpikingJelly",
+}  # fmt: skip
+
+
+def format_ms(ms: float) -> str:
+    """Return a time with three significant digits and its unit."""
+    return f"{ms / 1e3:.2f} s" if ms >= 1e3 else f"{ms:.3g} ms"
+
+
+def format_ratio(row: dict[str, Any]) -> str:
+    """Return what the target speaks of: a fraction, a factor, or seconds."""
+    if row["id"] == "c1":
+        return f"{100 * row['ratio']:.0f} %"
+    if row["id"] == "c8":
+        return f"{row['ratio']:.2f} s"
+    return f"{row['ratio']:.1f}x"
+
+
+def make_table(results: dict[str, Any]) -> str:
+    """Return one suite's results as Markdown."""
+    lines = ["| | work | graphc | others | reached | target |", "|---|---|---|---|---|---|"]
+    for row in results["rows"]:
+        others = sorted(row["peers"].items(), key=lambda pair: pair[1])
+        told = ", ".join(f"{LABELS.get(name, name)} {format_ms(ms)}" for name, ms in others)
+        verdict = format_ratio(row) + ("" if row["reached"] else " (missed)")
+        lines.append(
+            f"| {row['id']} | {row['work']} | {format_ms(row['ours_ms'])} | {told} | {verdict} | {row['target']} |"
+        )
+    floor = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in results["floor"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "compiler")
+    machine = results["gpu"] or results["machine"]
+    lines += ["", f"{machine}; floor: {floor}; {versions}."]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Replace what stands between the markers of the README."""
+    files = [RESULTS / "cpu.json", RESULTS / "gpu.json"]
+    tables = [make_table(json.loads(file.read_text())) for file in files if file.exists()]
+    text = README.read_text()
+    head, rest = text.split(BEGIN, 1)
+    _, tail = rest.split(END, 1)
+    README.write_text(f"{head}{BEGIN}\n" + "\n\n".join(tables) + f"\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
