@@ -87,6 +87,9 @@ class _Launcher:
         self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
     ) -> None:
         plan = self._plan
+        if steps == 0:
+            _run_no_step(plan.kernel, tensors)
+            return
         device = tensors[0].device if tensors else torch.device("cpu" if interpreting() else "cuda")
         arguments: list[Any] = []
         reductions: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -123,6 +126,19 @@ class _Launcher:
     def _shape(self, pointer: Pointer, batch: int) -> tuple[int, ...]:
         extent = self._plan.extent
         return (*((batch,) if pointer.type.batched else ()), *(extent[axis] for axis in pointer.type.axes))
+
+
+def _run_no_step(kernel: Kernel, tensors: Sequence[torch.Tensor]) -> None:
+    """Write what a loop without steps leaves: sums of nothing, and states as they were."""
+    given = dict(zip(kernel.arguments, tensors, strict=True))
+    graph = kernel.graph
+    for output in graph.outputs:
+        given[output.name].zero_()
+    for name, init in [(c.final, c.init) for c in graph.carries] + [(h.final, h.init) for h in graph.histories]:
+        if name and init:
+            given[name].copy_(given[init])
+        elif name:
+            given[name].zero_()
 
 
 def interpreting() -> bool:

@@ -102,7 +102,11 @@ class _KernelEmitter:
             self.w.line()
             self.w.line()
         self.w.line('@triton.jit(do_not_specialize=["_T", "_B", "_start"])')
-        with self.w.block(f"def {self.name}({self._parameters()}):"):
+        self.w.line(f"def {self.name}(")
+        with self.w.indented():
+            for line in self._parameters():
+                self.w.line(f"{line},")
+        with self.w.block("):"):
             self._tiles()
             self._load_fixed()
             self._start_states()
@@ -143,9 +147,14 @@ class _KernelEmitter:
 
     # Parameters and tiles.
 
-    def _parameters(self) -> str:
-        names = [f"{n}: tl.int64" if n in ("_T", "_B", "_start") else n for n in self.plan.parameters]
-        return ", ".join(f"{n}: tl.constexpr" if n in self.plan.constants else n for n in names)
+    def _parameters(self) -> list[str]:
+        """Return the parameters, those of one tensor or of one kind on a line."""
+        plan = self.plan
+        lines = [", ".join((p.name, *p.strides)) for p in plan.pointers]
+        lines += [p.name for p in plan.rings.values()]
+        lines += ["_bad", "_T: tl.int64, _B: tl.int64, _start: tl.int64"]
+        lines += [", ".join(plan.sizes.values())] if plan.sizes else []
+        return [*lines, ", ".join(f"{name}: tl.constexpr" for name in plan.constants)]
 
     def _tiles(self) -> None:
         w = self.w
@@ -157,21 +166,15 @@ class _KernelEmitter:
             w.line(f"_i_{label} = {lead}tl.arange(0, {width})[None, :]")
             w.line(f"_col_{label} = _i_{label} < _n_{label}")
             w.line(f"_in_{label} = _row & _col_{label}")
-        if any(not p.type.batched for p in self.plan.pointers[len(self.kernel.reads) :]):
-            w.line("_lead = tl.program_id(0) == 0")
 
     def _label(self, type: Type) -> str:
         return self.plan.sizes[type.axes[0]].removeprefix("_n_")
 
-    def _mask(self, type: Type, *more: str, store: bool = False) -> str:
-        parts = list(more)
+    def _mask(self, type: Type) -> str:
+        """Return the text of what lies inside; every program stores a value without batch, the same one."""
         if type.axes:
-            parts.append(f"_in_{self._label(type)}" if type.batched else f"_col_{self._label(type)}")
-        elif type.batched:
-            parts.append("_row")
-        if store and not type.batched:
-            parts.append("_lead")
-        return " & ".join(f"({p})" if " " in p and len(parts) > 1 else p for p in parts)
+            return f"_in_{self._label(type)}" if type.batched else f"_col_{self._label(type)}"
+        return "_row" if type.batched else ""
 
     def _address(self, pointer: Pointer, row: str | None = None) -> str:
         """Return the text of the addresses of one row of `pointer`."""
@@ -193,14 +196,14 @@ class _KernelEmitter:
             terms[-2:] = [f"({terms[-2]} + {terms[-1]})"] if type.axes else terms[-2:]
         return " + ".join(terms)
 
-    def _load(self, pointer: Pointer, row: str | None = None, *more: str) -> str:
-        mask = self._mask(pointer.type, *more)
+    def _load(self, pointer: Pointer, row: str | None = None) -> str:
+        mask = self._mask(pointer.type)
         other = "0.0" if pointer.storage == "real" else "0"
         text = f"tl.load({self._address(pointer, row)}{f', {mask}, {other}' if mask else ''})"
         return text if pointer.storage == "real" else f"{text}.to({self.plan.real})"
 
     def _store(self, pointer: Pointer, text: str, row: str | None = None) -> None:
-        mask = self._mask(pointer.type, store=True)
+        mask = self._mask(pointer.type)
         if pointer.storage == "uint8":
             text = f"{text}.to(tl.uint8)"
         elif pointer.storage == "int32":  # the largest float32 below 2**31 stands for "for ever"
@@ -291,13 +294,14 @@ class _KernelEmitter:
         first = "0" if self.steps else "(_T - 1)"
         if ahead:
             for v, p in streams:
-                w.line(f"{self.plan.names[v]} = {self._load(p, first, '_T > 0')}", note=v.loc)
+                w.line(f"{self.plan.names[v]} = {self._load(p, first)}", note=v.loc)
         with w.block(f"for {self.counter} in range(0, _T):"):
             self._set_row()
+            if ahead and streams:
+                w.line(f"_ahead = {'tl.minimum(_t + 1, _T - 1)' if self.steps else 'tl.maximum(_t - 1, 0)'}")
             for v, p in streams:
                 if ahead:
-                    inside = "_t + 1 < _T" if self.steps else "_t > 0"
-                    w.line(f"_{self.plan.names[v]}_next = {self._load(p, self._row(1), inside)}")
+                    w.line(f"_{self.plan.names[v]}_next = {self._load(p, '_ahead')}")
                 else:
                     w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}", note=v.loc)
             self._one_step(0, {})
