@@ -109,9 +109,9 @@ def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
     widest = max((layout.size(v) for v in graph.values if len(v.type.axes) == 1), default=1)
     layout.rows = kernel.options.get("rows", 16 if product else 1)
     if not product:  # short rows of memory waste pages and prefetches
-        layout.rows = max(layout.rows, 2048 // widest, 1)
+        layout.rows = max(layout.rows, min(2048 // widest, 32), 1)
     if not product and len(axes - {()}) == 1 and () not in {g.axes for g in layout.groups}:
-        layout.chunk = min(widest, 1024)
+        layout.chunk = 1024 if widest > 1024 else 0
     _place(layout)
     return layout
 
