@@ -48,7 +48,7 @@ def interpret(program: Program, tensors: Mapping[str, torch.Tensor], mode: Mode 
 
     Args:
         program: a program after `discretize`.
-        tensors: parameters, inputs (T, B, N), initial states by name, and the int64 step "t". With `backward`, also what
+        tensors: parameters, inputs (T, B, N), initial states by name, and the number of the first step "@t". With `backward`, also what
             the forward half wrote and the gradients of its outputs.
         mode: dtype and relaxation.
         backward: run the backward regions, else the others.
@@ -74,11 +74,11 @@ def run_region(region: Region, program: Program, env: Tensors, mode: Mode) -> No
 
 
 def extent(program: Program, env: Mapping[str, torch.Tensor]) -> tuple[int, int]:
-    """Return (T, B) as the tensors of `env` have them; the entries "T" and "B" stand in for a network without inputs."""
+    """Return (T, B) as the tensors of `env` have them; the entries "@T" and "@B" stand in for a network without inputs."""
     for tensor in program.inputs:
         if tensor.name in env:
             return env[tensor.name].shape[0], env[tensor.name].shape[1]
-    return int(env["T"]), int(env["B"])
+    return int(env["@T"]), int(env["@B"])
 
 
 def run_once(graph: Graph, env: Tensors, mode: Mode) -> None:
@@ -113,7 +113,7 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     past = {h.name: list(_cast(env[h.init], mode) if h.init else zeros(h.value, h.depth)) for h in graph.histories}
     written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
-    start = int(env["t"]) if "t" in env else 0
+    start = int(env["@t"]) if "@t" in env else 0
     for t in range(steps) if region.kind == "steps" else range(steps - 1, -1, -1):
         run = _Step(graph, mode, env, shape, step=start + t, past=past)
         run.values |= fixed | state

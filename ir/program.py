@@ -91,6 +91,14 @@ class Program:
             return self
         return replace(self, regions=new, stage=stage or self.stage)
 
+    def learned_states(self, wrt: frozenset[str]) -> list[str]:
+        """Return the states whose initial value depends on one of the parameters `wrt`."""
+        reached = {i.value for i in self.initial.inputs if i.source in wrt}
+        for node in self.initial.nodes:
+            if any(v in reached for v in node.operands):
+                reached.add(node.result)
+        return [o.name for o in self.initial.outputs if o.value in reached and o.value.type.dtype == "real"]
+
     def note(self, about: str, *lines: str) -> Program:
         """Return this program with lines added for `explain()`."""
         return replace(self, notes=self.notes + tuple((about, line) for line in lines))

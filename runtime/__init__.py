@@ -1,1 +1,5 @@
-"""Compiled programs as torch modules."""
+"""The runtime: a compiled network as a torch module."""
+
+from .module import Model, Run
+
+__all__ = ["Model", "Run"]

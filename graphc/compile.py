@@ -1,0 +1,73 @@
+"""Compile a network into a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from graphc.ir import DeclarationError, Program, TargetError
+from graphc.passes import Observer, Request, pipeline, run_passes
+
+from .learn import BPTT
+from .lower import lower
+from .network import Network
+
+if TYPE_CHECKING:
+    from graphc.runtime import Model
+
+TARGETS = ("auto", "c", "triton", "reference")
+
+
+def compile(network: Network, *, learn: Any = "bptt", target: str = "auto", dtype: Any = None, observers: Sequence[Observer] = ()) -> Model:
+    """Compile `network` into a torch module. Reads as the table of contents of this repository.
+
+    Args:
+        network: what to compile.
+        learn: None for simulation, "bptt" or gc.learn.BPTT(...) for gradients.
+        target: "auto" (triton for CUDA tensors, else c), "c", "triton" or "reference".
+        dtype: torch.float32 (default) or torch.float64; later `model.to(dtype)` changes it.
+        observers: told of every pass.
+
+    Raises:
+        DeclarationError: the network is wrong.
+        TargetError: there is no such target.
+    """
+    if not isinstance(network, Network):
+        raise DeclarationError(f"gc.compile takes a gc.Network, not a {type(network).__name__}")
+    if target not in TARGETS:
+        raise TargetError(f"unknown target {target!r}", hint=f"use one of {', '.join(map(repr, TARGETS))}")
+    trainable = _learning(learn)
+    network.check()
+    program = lower(network)
+    learned = frozenset(p.name for p in program.parameters if p.learn) if trainable else frozenset()
+    compiler = NetworkCompiler(network, tuple(observers))
+    program = compiler.program(Request(wrt=learned))
+    from graphc.runtime import Model  # torch is imported here, not at `import graphc`
+    import torch
+
+    return Model(compiler, program, target, torch.float32 if dtype is None else dtype, trainable)
+
+
+def _learning(learn: Any) -> bool:
+    if learn is None:
+        return False
+    if isinstance(learn, BPTT) or learn == "bptt":
+        return True
+    raise DeclarationError(f"learn={learn!r} names no learning", hint='use None, "bptt" or gc.learn.BPTT(...)')
+
+
+@dataclass
+class NetworkCompiler:
+    """The left half of the compiler, for one network: from a request to a program."""
+
+    network: Network
+    observers: tuple[Observer, ...] = ()
+    programs: dict[Request, Program] = field(default_factory=dict)
+
+    def program(self, request: Request) -> Program:
+        """Return the program of `request`, made on first use."""
+        if request not in self.programs:
+            program = lower(self.network, request.records)
+            self.programs[request] = run_passes(program, pipeline(request), self.observers)
+        return self.programs[request]

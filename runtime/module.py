@@ -1,0 +1,276 @@
+"""Model: a compiled network as a torch module."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphc.ir import GraphcError, Program, TargetError, Type
+from graphc.passes import Request
+
+from . import autograd
+from .buffers import Arena
+from .build import DTYPES, Build, Key, initial_state
+from .parameters import add_parameters, draw, read_parameters
+
+State = dict[str, torch.Tensor]
+_serial = itertools.count()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run returned; tensors are differentiable.
+
+    Attributes:
+        output: (T, B, N), or by name when the network has several outputs.
+        records: (T, B, N) by name.
+        state: the state after the last step, for the next call.
+    """
+
+    output: Any
+    records: dict[str, torch.Tensor]
+    state: State = field(repr=False)
+
+
+class Compiler:
+    """What turns a request into a program; the runtime does not know the declaration."""
+
+    def program(self, request: Request) -> Program:
+        """Return the program of one request."""
+        raise NotImplementedError
+
+
+class Model(nn.Module):
+    """A compiled network.
+
+    Call it with spikes or currents (T, B, N); parameters are attributes of `model.<population>` and `model.<pre_post>`.
+    """
+
+    def __init__(self, compiler: Compiler, program: Program, target: str, dtype: torch.dtype, trainable: bool) -> None:
+        super().__init__()
+        if dtype not in DTYPES:
+            raise TargetError(f"dtype {dtype} is not supported", hint="use torch.float32 or torch.float64")
+        self._compiler, self._program, self._target, self._trainable = compiler, program, target, trainable
+        self._serial = next(_serial)
+        self._builds: dict[Key, Build] = {}
+        self._arena = Arena()
+        self._last: Key | None = None
+        add_parameters(self, program, dtype)
+        self.register_buffer("_like", torch.empty(0, dtype=dtype), persistent=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """Return a model with parameters of its own; builds are shared by nobody."""
+        new = Model(self._compiler, self._program, self._target, self.dtype, self._trainable)
+        new.load_state_dict(self.state_dict())
+        new.to(self._like.device)
+        memo[id(self)] = new
+        return new
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The state dtype: float32, or float64 after `model.double()`."""
+        return self._like.dtype
+
+    def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
+        """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
+        outputs, _, _ = self._execute(inputs, (), None, steps, batch_size, final=False)
+        return outputs
+
+    def run(
+        self,
+        inputs: Any = None,
+        *,
+        record: Sequence[str] = (),
+        state: Mapping[str, torch.Tensor] | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+    ) -> Run:
+        """Return outputs, records and the final state.
+
+        Args:
+            inputs: (T, B, N), or by name; nothing for a network without inputs.
+            record: names such as "hid.v", "hid.spike", "hid.v@threshold".
+            state: where to start, from an earlier run; the initial state by default.
+            seed: of the noise; no neuron has any yet.
+            steps: T, for a network without inputs.
+            batch_size: B, for a network without inputs.
+
+        Raises:
+            DeclarationError: a record names nothing.
+            GraphcError: an input has the wrong shape, dtype or device.
+            NonFiniteError: a state became NaN or infinite.
+        """
+        del seed
+        outputs, records, final = self._execute(inputs, tuple(record), state, steps, batch_size, final=True)
+        return Run(outputs, records, final)
+
+    def step(self, inputs: Any = None, state: Mapping[str, torch.Tensor] | None = None) -> tuple[Any, State]:
+        """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state."""
+        if state is None:
+            raise GraphcError("step needs a state", hint="start with state = model.initial_state(batch_size=...)")
+        lead = {k: v.unsqueeze(0) for k, v in self._named_inputs(inputs).items()}
+        batch = int(next(iter(state.values())).shape[-2]) if len(state) > 1 else 1
+        outputs, _, final = self._execute(lead or None, (), state, 1, batch, final=True)
+        if isinstance(outputs, dict):
+            return {k: v[0] for k, v in outputs.items()}, final
+        return outputs[0], final
+
+    def initial_state(self, batch_size: int = 1) -> State:
+        """Return the state before step 0: name -> (B, N), histories (depth, B, N) oldest first, and "t"."""
+        program, sizes = self._program, self._program.sizes
+        parameters = dict(zip((p.name for p in program.parameters), read_parameters(self, program), strict=True))
+        draws = {p.name: draw(p, sizes, torch.float64, batch_size).to(self._like.device) for p in program.draws}
+        state = initial_state(program, parameters, draws, batch_size, self.dtype, self._like.device)
+        return {**state, "t": torch.zeros((), dtype=torch.int64)}
+
+    def check(self) -> None:
+        """Raise the NonFiniteError of an earlier run on a GPU, which does not wait for it."""
+        for build in self._builds.values():
+            build.check()
+
+    def build(self, record: Sequence[str] = (), *, gradients: bool | None = None, target: str | None = None) -> Build:
+        """Return the kernels for a set of records, built on first use."""
+        wrt = self._learned() if gradients or (gradients is None and self._trainable) else frozenset()
+        return self._build(self._key(tuple(record), wrt, False, target))
+
+    def _learned(self) -> frozenset[str]:
+        return frozenset(p.name for p in self._program.parameters if p.learn) if self._trainable else frozenset()
+
+    def _key(self, record: tuple[str, ...], wrt: frozenset[str], final: bool, target: str | None = None) -> Key:
+        device = self._like.device
+        target = target or self._target
+        if target == "auto":
+            target = "triton" if device.type == "cuda" else "c"
+        return Key(target, str(device), self.dtype, Request(record, wrt, final and bool(wrt)))
+
+    def _build(self, key: Key) -> Build:
+        if key not in self._builds:
+            build = Build(self._compiler.program(key.request), key, self._arena)
+            self._builds[key] = build
+            autograd.BUILDS[self._name(key)] = build
+        self._last = key
+        return self._builds[key]
+
+    def _name(self, key: Key) -> str:
+        return f"{self._serial}/{key}"
+
+    def _execute(
+        self,
+        inputs: Any,
+        record: tuple[str, ...],
+        state: Mapping[str, torch.Tensor] | None,
+        steps: int | None,
+        batch: int | None,
+        final: bool,
+    ) -> tuple[Any, dict[str, torch.Tensor], State]:
+        xs, steps, batch = self._checked_inputs(inputs, steps, batch)
+        parameters = read_parameters(self, self._program)
+        if state is None and self._program.draws:
+            state = self.initial_state(batch)
+        states = self._checked_state(state, batch) if state is not None else []
+        wrt = self._wrt(xs, parameters, states)
+        key = self._key(record, wrt, final)
+        build = self._build(key)
+        results = torch.ops.graphc.run(self._name(key), steps, batch, xs, parameters, self._in_order(states, build, state))
+        named = dict(zip(build.outputs, results, strict=True))
+        outputs = {name: named[name] for name in self._program.outputs}
+        last = {name: named[f"{name}@final"] for name in build.state_names}
+        start = state["t"] if state is not None else torch.zeros((), dtype=torch.int64)
+        last["t"] = start + steps
+        output: Any = outputs
+        if len(outputs) == 1:
+            (output,) = outputs.values()
+        else:
+            output = {_short(name): value for name, value in outputs.items()}
+        return output, {name: named[name] for name in record}, last
+
+    def _in_order(self, states: list[torch.Tensor], build: Build, state: Mapping[str, torch.Tensor] | None) -> list[torch.Tensor]:
+        if state is None:
+            return []
+        by_name = dict(zip((t.name for t in self._program.states), states, strict=True))
+        missing = [n for n in build.state_names if n not in by_name]
+        if missing:
+            raise GraphcError(f"this record set needs the state '{missing[0]}', which the given state lacks")
+        return [*(by_name[n] for n in build.state_names), state["t"]]
+
+    def _wrt(self, xs: list[torch.Tensor], parameters: list[torch.Tensor], states: list[torch.Tensor]) -> frozenset[str]:
+        if not self._trainable or not torch.is_grad_enabled():
+            return frozenset()
+        program = self._program
+        names = [t.name for t, x in zip(program.inputs, xs, strict=True) if x.requires_grad]
+        names += [p.name for p, x in zip(program.parameters, parameters, strict=True) if x.requires_grad]
+        if states:
+            names += [t.name for t, x in zip(program.states, states, strict=True) if x.requires_grad]
+        elif names:
+            names += program.learned_states(frozenset(names))
+        return frozenset(names)
+
+    def _named_inputs(self, inputs: Any) -> dict[str, torch.Tensor]:
+        if inputs is None:
+            return {}
+        if isinstance(inputs, Mapping):
+            return dict(inputs)
+        if len(self._program.inputs) != 1:
+            names = ", ".join(repr(t.name) for t in self._program.inputs) or "none"
+            raise GraphcError(f"the network has the inputs {names}", hint="pass a dict by name")
+        return {self._program.inputs[0].name: inputs}
+
+    def _checked_inputs(self, inputs: Any, steps: int | None, batch: int | None) -> tuple[list[torch.Tensor], int, int]:
+        """Return the inputs in order, T and B."""
+        named = self._named_inputs(inputs)
+        known = {t.name for t in self._program.inputs}
+        if set(named) != known:
+            wrong = sorted(set(named) ^ known)
+            raise GraphcError(f"inputs {sorted(named)} given, {sorted(known)} declared: {wrong} differ")
+        found: list[torch.Tensor] = []
+        for tensor in self._program.inputs:
+            x = named[tensor.name]
+            found.append(self._checked(tensor.name, x, self._program.sizes[tensor.type.axes[0]], tensor.loc))
+            if (steps is not None and x.shape[0] != steps) or (batch is not None and x.shape[1] != batch):
+                raise GraphcError(
+                    f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, but ({steps}, {batch}) comes from another input or argument",
+                    tensor.loc,
+                )
+            steps, batch = x.shape[0], x.shape[1]
+        if steps is None:
+            raise GraphcError("a network without inputs needs steps=", hint="model.run(steps=1000, batch_size=1)")
+        return found, steps, 1 if batch is None else batch
+
+    def _checked(self, name: str, x: Any, size: int, loc: Any) -> torch.Tensor:
+        if not isinstance(x, torch.Tensor):
+            raise GraphcError(f"input '{name}' is a {type(x).__name__}, no tensor", loc)
+        if x.dim() != 3 or x.shape[2] != size:
+            raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
+        if x.dtype != self.dtype:
+            raise GraphcError(
+                f"input '{name}' is {x.dtype}, but the model computes in {self.dtype}", loc, f"pass {name}.to({self.dtype})"
+            )
+        if x.device != self._like.device:
+            raise GraphcError(f"input '{name}' is on {x.device}, the model on {self._like.device}", loc, "move one of them with .to()")
+        return x if x.shape[2] <= 1 or x.stride(2) == 1 else x.contiguous()
+
+    def _checked_state(self, state: Mapping[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
+        found = []
+        for tensor in self._program.states:
+            if tensor.name not in state:
+                raise GraphcError(f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)")
+            value = state[tensor.name]
+            shape = self._shape(tensor.type, batch, tensor.depth)
+            if tuple(value.shape) != shape:
+                raise GraphcError(f"state '{tensor.name}' has shape {tuple(value.shape)}, but {shape} is needed")
+            found.append(value if value.dtype == torch.int32 else value.to(self.dtype))
+        return found
+
+    def _shape(self, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:
+        return (() if depth is None else (depth,)) + (batch,) + tuple(self._program.sizes[a] for a in type.axes)
+
+
+def _short(name: str) -> str:
+    """Return the name under which an output was declared: "out" for "out.output"."""
+    return name.removesuffix(".output")

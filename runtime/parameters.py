@@ -1,0 +1,90 @@
+"""The module tree of a model's parameters: `model.hid.theta`, `model.x_hid.weight`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from graphc.ir import Parameter, Program
+
+
+class Bounded(nn.Module):
+    """Maps an unbounded tensor into the bounds of a parameter.
+
+    min + softplus(raw), max - softplus(raw), or min + (max - min) sigmoid(raw); `right_inverse` is its inverse.
+    """
+
+    def __init__(self, minimum: float | None, maximum: float | None) -> None:
+        super().__init__()
+        self.minimum, self.maximum = minimum, maximum
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return the bounded value."""
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None:
+            return low + (high - low) * torch.sigmoid(raw)
+        if low is not None:
+            return low + nn.functional.softplus(raw)
+        assert high is not None
+        return high - nn.functional.softplus(raw)
+
+    def right_inverse(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the tensor that `forward` maps to `value`."""
+        low, high = self.minimum, self.maximum
+        if low is not None and high is not None:
+            return torch.logit((value - low) / (high - low))
+        distance = value - low if low is not None else high - value  # type: ignore[operator]
+        return distance + torch.log(-torch.expm1(-distance))
+
+    def extra_repr(self) -> str:
+        """Return the bounds."""
+        return f"minimum={self.minimum}, maximum={self.maximum}"
+
+
+def add_parameters(model: nn.Module, program: Program, dtype: torch.dtype) -> None:
+    """Give `model` one submodule per population and connection, with its parameters and buffers drawn anew."""
+    for p in program.parameters:
+        if p.owner not in model._modules:
+            model.add_module(p.owner, nn.Module())
+        owner = model.get_submodule(p.owner)
+        value = draw(p, program.sizes, dtype)
+        if not p.learn:
+            owner.register_buffer(p.attribute, value)
+            continue
+        owner.register_parameter(p.attribute, nn.Parameter(value))
+        if p.minimum is not None or p.maximum is not None:
+            parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum))
+
+
+def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int | None = None) -> torch.Tensor:
+    """Return the initial value of `p`: a number everywhere, an array, or a draw from torch's default generator."""
+    shape = ((batch,) if p.type.batched and batch is not None else ()) + tuple(sizes[a] for a in p.type.axes)
+    value: Any = p.value
+    if value is None:  # torch.nn.Linear's default
+        bound = 1 / math.sqrt(p.fan_in or 1)
+        return torch.empty(shape, dtype=dtype).uniform_(-bound, bound)
+    if isinstance(value, (int, float)):
+        return torch.full(shape, float(value), dtype=dtype)
+    if isinstance(value, np.ndarray):
+        return torch.as_tensor(value).to(dtype).expand(shape).clone()
+    first, second = value.arguments
+    match type(value).__name__:
+        case "Normal":
+            return torch.empty(shape, dtype=dtype).normal_(first, second)
+        case "Uniform":
+            return torch.empty(shape, dtype=dtype).uniform_(first, second)
+        case "LogNormal":
+            return torch.empty(shape, dtype=dtype).log_normal_(first, second)
+        case kind:
+            raise TypeError(f"cannot draw from {kind}")
+
+
+def read_parameters(model: nn.Module, program: Program) -> list[torch.Tensor]:
+    """Return the parameters in the order of the program, read through the modules' attributes."""
+    return [getattr(model.get_submodule(p.owner), p.attribute) for p in program.parameters]
