@@ -37,6 +37,8 @@ from graphc.ir import (
     Time,
     Type,
     Value,
+    final,
+    initial,
     symbol,
 )
 from graphc.ir.functions import at_threshold, detach, previous
@@ -168,15 +170,24 @@ class _Lowering:
         for name, past in self.pasts.items():
             assert past.value is not None
             self.states.append(Tensor(name, past.type, past.depth))
-            histories.append(History(name, past.value, past.depth, name, f"{name}@final"))
+            histories.append(History(name, past.value, past.depth, initial(name), final(name)))
         graph = Graph(
-            "step", tuple(self.block.inputs.values()), tuple(self.block.nodes), outputs, tuple(self.carries), tuple(histories)
+            "step",
+            tuple(self.block.inputs.values()),
+            tuple(self.block.nodes),
+            outputs,
+            tuple(self.carries),
+            tuple(histories),
         )
-        initial = Graph(
+        start = Graph(
             "initial",
             tuple(self.start.inputs.values()),
             tuple(self.start.nodes),
-            tuple(Output(t.name, self.initial_values[t.name], "fixed") for t in self.states if t.name in self.initial_values),
+            tuple(
+                Output(initial(t.name), self.initial_values[t.name], "fixed")
+                for t in self.states
+                if t.name in self.initial_values
+            ),
         )
         sizes = {self.axis[n]: p.size for n, p in (*network.inputs.items(), *network.populations.items())}
         return Program(
@@ -184,10 +195,12 @@ class _Lowering:
             dt=network.dt,
             sizes=sizes,
             parameters=tuple(self.parameters.values()),
-            inputs=tuple(Tensor(n, Type("real", True, (self.axis[n],)), None, i.loc) for n, i in network.inputs.items()),
+            inputs=tuple(
+                Tensor(n, Type("real", True, (self.axis[n],)), None, i.loc) for n, i in network.inputs.items()
+            ),
             outputs=records,
             states=tuple(self.states),
-            initial=initial,
+            initial=start,
             draws=tuple(self.draws.values()),
             regions=(Region("steps", graph),),
         )
@@ -205,7 +218,14 @@ class _Lowering:
                 fan_in = self._size(connection.pre) if dense else 1
                 name = f"{connection.name}.weight"
                 self.parameters[name] = Parameter(
-                    name, connection.name, "weight", type, connection.weight, connection.learn, fan_in=fan_in, loc=connection.loc
+                    name,
+                    connection.name,
+                    "weight",
+                    type,
+                    connection.weight,
+                    connection.learn,
+                    fan_in=fan_in,
+                    loc=connection.loc,
                 )
 
     def _declare(self, owner: str, name: str, type: Type, p: Any, loc: Loc) -> None:
@@ -227,12 +247,12 @@ class _Lowering:
             self.time = self.block.add(Time(result=self.block.names.value("t", Type()), dt=self.network.dt))
         return self.time
 
-    def read(self, name: str, type: Type, delay: int, initial: Value | None, hint: str) -> Value:
+    def read(self, name: str, type: Type, delay: int, before: Value | None, hint: str) -> Value:
         """Return what the history `name` held `delay` steps ago."""
         past = self.pasts.setdefault(name, _Past(type))
         past.depth = max(past.depth, delay)
-        if initial is not None:
-            self.initial_values.setdefault(name, initial)
+        if before is not None:
+            self.initial_values.setdefault(name, before)
         for node in self.block.nodes:
             if isinstance(node, Read) and node.history == name and node.delay == delay:
                 return node.result
@@ -242,7 +262,9 @@ class _Lowering:
         """Return the signal that arrives over `connection` at this step."""
         pre, delay = connection.pre, connection.delay
         if pre in self.network.inputs:
-            value = self.block.input(pre, Type("real", True, (self.axis[pre],)), "sequence", self.network.inputs[pre].loc)
+            value = self.block.input(
+                pre, Type("real", True, (self.axis[pre],)), "sequence", self.network.inputs[pre].loc
+            )
             if delay == 0:
                 return value
             name = f"{pre}@history"
@@ -254,8 +276,8 @@ class _Lowering:
         spiking = neuron.output == gs.spike
         name = f"{pre}.spike@history" if spiking else f"{pre}.output@history"
         type = Type("bool" if spiking else "real", True, (self.axis[pre],))
-        initial = None if spiking else self.initial_values[f"{pre}.output"]
-        return self.read(name, type, delay, initial, f"{pre}_{'spike' if spiking else 'output'}_{delay}")
+        before = None if spiking else self.initial_values[f"{pre}.output"]
+        return self.read(name, type, delay, before, f"{pre}_{'spike' if spiking else 'output'}_{delay}")
 
     def _initial(self, population: Population) -> None:
         """Write the initial state, and the output that it makes, into the initial graph."""
@@ -270,14 +292,20 @@ class _Lowering:
                 env[state] = self._initial_value(f"{owner}.{state.name}", todo.pop(state), env, axis)
         if todo:
             state = next(iter(todo))
-            raise DeclarationError(f"the initial value of '{state.name}' of population '{owner}' depends on itself", population.loc)
+            raise DeclarationError(
+                f"the initial value of '{state.name}' of population '{owner}' depends on itself", population.loc
+            )
         for state in neuron.states:
             self.initial_values[f"{owner}.{state.name}"] = env[state]
-        self.initial_values[f"{owner}.output"] = _translate(self, block, owner, neuron.output, env, env, f"{owner}.output")
+        self.initial_values[f"{owner}.output"] = _translate(
+            self, block, owner, neuron.output, env, env, f"{owner}.output"
+        )
         if neuron.spike is not None and neuron.spike.edge == "rising":
             margin = _translate(self, block, owner, neuron.spike.margin, env, env, f"{owner}.condition")
             result = block.names.value(f"{owner}.above", margin.type.with_dtype("bool"))
-            self.initial_values[f"{owner}.above"] = block.add(Test(result=result, operands=(margin,), strict=neuron.spike.strict))
+            self.initial_values[f"{owner}.above"] = block.add(
+                Test(result=result, operands=(margin,), strict=neuron.spike.strict)
+            )
 
     def _initial_value(self, name: str, value: Any, env: Mapping[sympy.Basic, Value], axis: str) -> Value:
         if isinstance(value, sympy.Basic):
@@ -367,7 +395,9 @@ def _outermost(expr: sympy.Basic) -> list[sympy.Basic]:
     return list(dict.fromkeys(m for a in expr.args for m in _outermost(a)))
 
 
-def _past_value(lowering: _Lowering, block: _Block, owner: str, marker: sympy.Basic, env: Mapping[sympy.Basic, Value]) -> Value:
+def _past_value(
+    lowering: _Lowering, block: _Block, owner: str, marker: sympy.Basic, env: Mapping[sympy.Basic, Value]
+) -> Value:
     """Return gc.previous(a, delay): what this very occurrence of `a` was `delay` steps ago."""
     what, delay = marker.args
     steps = _steps(delay, lowering.network, owner)
@@ -380,8 +410,8 @@ def _past_value(lowering: _Lowering, block: _Block, owner: str, marker: sympy.Ba
     history = f"{owner}.{value.name}@history"
     past = lowering.pasts.setdefault(history, _Past(value.type))
     past.value = value
-    initial = lowering.initial_values.get(f"{owner}.{what.name}") if isinstance(what, gs.State) else None
-    return lowering.read(history, value.type, steps, initial, f"{value.name}_{steps}")
+    before = lowering.initial_values.get(f"{owner}.{what.name}") if isinstance(what, gs.State) else None
+    return lowering.read(history, value.type, steps, before, f"{value.name}_{steps}")
 
 
 def _steps(delay: sympy.Basic, network: Network, owner: str) -> int:
@@ -414,7 +444,9 @@ class _PopulationStep:
         """Lower the five parts in order."""
         neuron, owner, block = self.neuron, self.owner, self.block
         signals = self.lowering.signals.setdefault(owner, _Signals())
-        current = {s: block.names.value(f"{owner}.{s.name}", self.type, loc=neuron.loc_of_state(s)) for s in neuron.states}
+        current = {
+            s: block.names.value(f"{owner}.{s.name}", self.type, loc=neuron.loc_of_state(s)) for s in neuron.states
+        }
         self.env |= {p: self.lowering.parameter(block, owner, p.name) for p in neuron.parameters}
         self.env |= {i: self._drive(i.name) for i in neuron.inputs}
         if self._uses(gs.t):
@@ -431,14 +463,21 @@ class _PopulationStep:
             final |= self._reset(threshold, z)
             final[gs.spike] = z
         before = threshold if z is None else {**threshold, gs.spike: z}
-        output = _translate(self.lowering, block, owner, neuron.output, final, before, f"{owner}.output", neuron.loc_of("output", 0))
+        output = _translate(
+            self.lowering, block, owner, neuron.output, final, before, f"{owner}.output", neuron.loc_of("output", 0)
+        )
         output = block.spread(output, Type(output.type.dtype, True, (self.axis,)))
         self._finish(current, final, z, count, output)
         self._publish(signals, threshold, final, output)
 
     def _uses(self, s: sympy.Symbol) -> bool:
         neuron = self.neuron
-        exprs: list[Any] = [*neuron.ode.values(), *neuron.update.values(), *neuron.receive.values(), *neuron.reset.values()]
+        exprs: list[Any] = [
+            *neuron.ode.values(),
+            *neuron.update.values(),
+            *neuron.receive.values(),
+            *neuron.reset.values(),
+        ]
         exprs += [neuron.output, *neuron.let.values()]
         if neuron.spike is not None:
             exprs.append(neuron.spike.margin)
@@ -486,7 +525,9 @@ class _PopulationStep:
         new: dict[sympy.Basic, Value] = {}
         for state, expr in assignments.items():
             loc = self.neuron.loc_of(group, state)
-            value = _translate(self.lowering, self.block, self.owner, expr, self.env, self.env, f"{self.owner}.{state.name}", loc)
+            value = _translate(
+                self.lowering, self.block, self.owner, expr, self.env, self.env, f"{self.owner}.{state.name}", loc
+            )
             new[state] = self._held(state, self.env[state], self.block.spread(value, self.type))
         return new
 
@@ -504,7 +545,9 @@ class _PopulationStep:
                     neuron.loc_of("ode", state),
                     'use integrator="euler" or "exponential_euler"',
                 )
-            rate, leaves = _leaves(self.lowering, block, self.owner, expr, self.env, self.env, f"{self.owner}.{state.name}")
+            rate, leaves = _leaves(
+                self.lowering, block, self.owner, expr, self.env, self.env, f"{self.owner}.{state.name}"
+            )
             rates.append(rate)
             operands += leaves
         operands = list(dict.fromkeys(operands))
@@ -561,7 +604,7 @@ class _PopulationStep:
         above = block.add(Test(result=block.names.value(f"{owner}.above", flag), operands=(margin,), strict=strict))
         name = f"{owner}.above"
         self.lowering.states.append(Tensor(name, flag))
-        self.lowering.carries.append(Carry(name, before, above, name, f"{name}@final"))
+        self.lowering.carries.append(Carry(name, before, above, initial(name), final(name)))
         if self.refractory is None:
             return before
         either = block.map(f"{owner}.blocked", symbol(before) + symbol(self.refractory), (before, self.refractory))
@@ -576,7 +619,9 @@ class _PopulationStep:
             own = z
             if state in neuron.spike.detached:
                 if stopped is None:
-                    stopped = block.add(StopGradient(result=block.names.value(f"{z.name}_self", z.type, z), operands=(z,)))
+                    stopped = block.add(
+                        StopGradient(result=block.names.value(f"{z.name}_self", z.type, z), operands=(z,))
+                    )
                 own = stopped
             loc = neuron.loc_of("reset", state)
             env = {**threshold, gs.spike: own}
@@ -588,7 +633,7 @@ class _PopulationStep:
     def _finish(
         self,
         current: Mapping[gs.State, Value],
-        final: Mapping[sympy.Basic, Value],
+        after: Mapping[sympy.Basic, Value],
         z: Value | None,
         count: Value | None,
         output: Value,
@@ -598,13 +643,13 @@ class _PopulationStep:
         for state in self.neuron.states:
             name = f"{owner}.{state.name}"
             lowering.states.append(Tensor(name, self.type, None, self.population.loc))
-            lowering.carries.append(Carry(name, current[state], final[state], name, f"{name}@final"))
+            lowering.carries.append(Carry(name, current[state], after[state], initial(name), final(name)))
         if count is not None and z is not None:
             name = f"{owner}.refractory"
-            after = self.block.names.value(name, count.type)
-            self.block.add(Count(result=after, operands=(count, z, self._refractory_steps())))
+            less = self.block.names.value(name, count.type)
+            self.block.add(Count(result=less, operands=(count, z, self._refractory_steps())))
             lowering.states.append(Tensor(name, count.type))
-            lowering.carries.append(Carry(name, count, after, name, f"{name}@final"))
+            lowering.carries.append(Carry(name, count, less, initial(name), final(name)))
         spiking = self.neuron.output == gs.spike
         readers = [c for c in lowering.network.connections.values() if c.pre == owner and c.delay > 0]
         if z is not None and (f"{owner}.spike@history" in lowering.pasts or (spiking and readers)):
@@ -621,7 +666,9 @@ class _PopulationStep:
         if duration.is_Number:
             return self.block.const(round(float(duration) / self.lowering.network.dt), f"{self.owner}.refractory_steps")
         steps = sympy.floor(duration / self.lowering.network.dt + sympy.Rational(1, 2))
-        return _translate(self.lowering, self.block, self.owner, steps, self.env, self.env, f"{self.owner}.refractory_steps")
+        return _translate(
+            self.lowering, self.block, self.owner, steps, self.env, self.env, f"{self.owner}.refractory_steps"
+        )
 
     def _publish(
         self,
@@ -642,4 +689,6 @@ class _PopulationStep:
             if record.owner == owner and record.signal in neuron.let:
                 table, env = (signals.threshold, threshold) if record.at_threshold else (signals.final, final)
                 expr = neuron.let[record.signal]
-                table[record.signal] = _translate(self.lowering, self.block, owner, expr, env, threshold, f"{owner}.{record.signal}")
+                table[record.signal] = _translate(
+                    self.lowering, self.block, owner, expr, env, threshold, f"{owner}.{record.signal}"
+                )

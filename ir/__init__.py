@@ -26,7 +26,7 @@ from .ops import (
     symbol,
 )
 from .printer import show
-from .program import Parameter, Program, Region, Tensor, gradient
+from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Schedule
 from .types import Type, join
 from .verify import verify
@@ -72,7 +72,9 @@ __all__ = [
     "Type",
     "Value",
     "VerifyError",
+    "final",
     "gradient",
+    "initial",
     "join",
     "show",
     "symbol",

@@ -109,6 +109,16 @@ class Program:
         return found
 
 
+def initial(state: str) -> str:
+    """Return the name of the tensor that holds `state` before the first step of a call."""
+    return f"{state}@initial"
+
+
+def final(state: str) -> str:
+    """Return the name of the tensor that holds `state` after the last step of a call."""
+    return f"{state}@final"
+
+
 def gradient(name: str) -> str:
     """Return the name of the gradient with respect to the tensor `name`."""
     return f"d({name})"

@@ -23,7 +23,7 @@ from .ops import (
     Test,
     Time,
 )
-from .program import Program, Region
+from .program import Program, Region, initial
 
 _ALWAYS: frozenset[type[Node]] = frozenset(
     {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read, Spread}
@@ -40,7 +40,7 @@ def verify(program: Program) -> None:
     """Raise a VerifyError where `program` breaks a rule of the IR."""
     if program.stage not in LEGAL:
         raise VerifyError(f"unknown stage {program.stage!r}")
-    known = {p.name for p in program.parameters} | {t.name for t in program.inputs} | {t.name for t in program.states}
+    known = {p.name for p in program.parameters} | {t.name for t in program.inputs} | {initial(t.name) for t in program.states}
     verify_graph(program.initial, program.sizes)
     for region in program.regions:
         _verify_region(region, program, known)

@@ -112,7 +112,7 @@ class _Reverse:
         graph, final = self.forward, self.request.final
         seeds = [i.value for i in graph.inputs if i.source in active]
         seeds += [c.current for c in graph.carries if c.init in active and c.current.type.dtype == "real"]
-        starts = [n.result for n in graph.nodes if isinstance(n, Read) and n.history in active]
+        starts = [n.result for n in graph.nodes if isinstance(n, Read) and graph.history(n.history).init in active]
         depends = dependents(graph, seeds + starts, _OPAQUE)
         useful = {o.value for o in graph.outputs}
         if final:
@@ -275,7 +275,7 @@ class _Reverse:
         """Keep the gradient of a Read, for the step it read and, before the first one, for the initial history."""
         source = self.forward.history(history)
         name = f"{gradient(history)}@{delay}"
-        ends = self.request.final or history in self.request.wrt
+        ends = self.request.final or source.init in self.request.wrt
         init = f"{gradient(history)}@{delay}@final" if ends and delay == source.depth else None
         self.histories.append(History(name, g, delay, init, name if ends else None))
 
@@ -286,8 +286,8 @@ class _Reverse:
             if carry.name not in self.arriving:
                 continue
             total = self._gradient(carry.current) or self._zero(carry.current)
-            init = gradient(f"{carry.name}@final") if self.request.final else None
-            final = gradient(carry.name) if carry.name in wrt else None
+            init = gradient(carry.final) if self.request.final and carry.final else None
+            final = gradient(carry.init) if carry.init in wrt else None
             self.carries.append(Carry(gradient(carry.name), self.arriving[carry.name], total, init, final))
         for node in list(self.build.nodes):
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):

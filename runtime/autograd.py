@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from graphc.ir import GraphcError, gradient
+from graphc.ir import GraphcError, gradient, initial
 
 from .build import Build, Extent, Tensors
 
@@ -66,7 +66,7 @@ def _given(
             given |= build.initial(named, {}, batch)
             start = 0
         else:
-            given |= {n: t.contiguous() for n, t in zip(build.state_names, state[:-1], strict=True)}
+            given |= {n: t.contiguous() for n, t in zip(build.initial_names, state[:-1], strict=True)}
             start = int(state[-1])
     return given, Extent(steps, batch, start)
 
@@ -91,8 +91,8 @@ def run_backward(
         elif name in build.program.outputs:
             shape = (steps, batch, build.program.sizes[build.axes[name]])
             given[gradient(name)] = torch.zeros((), dtype=dtype, device=device).expand(shape)
-        elif name.endswith("@final") and (state_name := name.removesuffix("@final")) in given:
-            given[gradient(name)] = torch.zeros_like(given[state_name], dtype=dtype)
+        elif name.endswith("@final"):
+            given[gradient(name)] = torch.zeros_like(given[initial(name.removesuffix("@final"))], dtype=dtype)
     env = build.backward(given, extent)
     by_parameter = _parameter_gradients(build, parameters, env, batch, internal=not state)
     found = []
@@ -100,7 +100,7 @@ def run_backward(
         if name in by_parameter:
             found.append(by_parameter[name])
         elif name in build.histories:
-            total = build.history_gradient(name, env)
+            total = build.history_gradient(build.histories[name], env)
             found.append(torch.zeros_like(given[name]) if total is None else total)
         else:
             found.append(env.get(gradient(name), torch.zeros_like(given[name])))
@@ -130,7 +130,8 @@ def _parameter_gradients(
             sources |= build.initial(leaves, {}, batch)
         pairs = []
         for name, source in sources.items():
-            grad = build.history_gradient(name, env) if name in build.histories else _summed(name, env)
+            history = build.histories.get(name)
+            grad = _summed(name, env) if history is None else build.history_gradient(history, env)
             if grad is not None and source.requires_grad and name not in leaves:
                 pairs.append((source, grad.to(source.dtype).reshape(source.shape)))
         wanted_leaves = [leaves[n] for n in names]
@@ -162,7 +163,7 @@ def wanted(build: Build) -> list[str]:
     wrt = build.key.request.wrt
     program = build.program
     names = [t.name for t in program.inputs] + [p.name for p in program.parameters]
-    return [n for n in (*names, *build.explicit_states) if n in wrt]
+    return [n for n in (*names, *build.initial_names) if n in wrt]
 
 
 def saved_names(build: Build) -> tuple[str, ...]:
@@ -199,7 +200,7 @@ def _run_backward_fake(
     build = _find(key)
     tensors: Tensors = {t.name: x for t, x in zip(build.program.inputs, inputs, strict=True)}
     tensors |= _named(build, parameters)
-    tensors |= dict(zip(build.state_names, state[:-1], strict=True)) if state else {}
+    tensors |= dict(zip(build.initial_names, state[:-1], strict=True)) if state else {}
     return [torch.empty_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted(build)]
 
 
@@ -229,7 +230,7 @@ def _differentiate(ctx: Any, grads: Any) -> Any:
         None,
         [by_name.get(t.name) for t in program.inputs],
         [by_name.get(p.name) for p in program.parameters],
-        [*(by_name.get(n) for n in ctx.build.state_names), None] if c else [],
+        [*(by_name.get(n) for n in ctx.build.initial_names), None] if c else [],
     )
 
 

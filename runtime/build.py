@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from graphc.ir import Buffer, DeviceSpec, Graph, Kernel, Program, Schedule, TargetError, gradient
+from graphc.ir import Buffer, DeviceSpec, Graph, Kernel, Program, Schedule, TargetError, final, gradient, initial
 from graphc.ir.errors import NonFiniteError
 from graphc.ir.interpret import Mode, interpret, run_once
 from graphc.passes import Request, schedule
@@ -74,8 +74,8 @@ class Build:
         self.state_names = tuple(t.name for t in program.states)
         self.coefficients = tuple(o.name for r in program.regions if r.kind == "once" for o in r.graph.outputs)
         self.device = torch.device(key.device)
-        self.histories = {t.name for t in program.states if t.depth is not None}
-        self.explicit_states = self.state_names
+        self.histories = {initial(t.name): t.name for t in program.states if t.depth is not None}
+        self.initial_names = tuple(initial(s) for s in self.state_names)
         self.axes = {o.name: o.value.type.axes[0] for r in program.regions for o in r.graph.outputs if o.kind == "sequence"}
         self._types = {o.name: o.value.type for r in program.regions for o in r.graph.outputs}
         self.backward_reads = {
@@ -110,11 +110,11 @@ class Build:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what `forward` returns: outputs and records, final states, saved sequences."""
-        return self.program.outputs + tuple(f"{s}@final" for s in self.state_names) + self.saved
+        return self.program.outputs + tuple(final(s) for s in self.state_names) + self.saved
 
     def shape(self, name: str, steps: int, batch: int) -> tuple[int, ...]:
         """Return the shape of one of `outputs`."""
-        state = next((t for t in self.program.states if f"{t.name}@final" == name), None)
+        state = next((t for t in self.program.states if final(t.name) == name), None)
         type = self._types[name] if state is None else state.type
         lead = (steps,) if state is None else () if state.depth is None else (state.depth,)
         return (*lead, batch, *(self.program.sizes[a] for a in type.axes))
@@ -123,7 +123,7 @@ class Build:
         """Return the dtype of one of `outputs`."""
         if self.schedule is not None and name in self.schedule.buffers:
             return self._storage(self.schedule.buffers[name])
-        state = next((t for t in self.program.states if f"{t.name}@final" == name), None)
+        state = next((t for t in self.program.states if final(t.name) == name), None)
         return torch.int32 if state is not None and state.type.dtype == "int" else self.key.dtype
 
     def _storage(self, buffer: Buffer) -> torch.dtype:
@@ -161,7 +161,7 @@ class Build:
         """
         given = given | extent.entries()
         env = self._run(given, extent, backward=False)
-        env |= {f"{t.name}@final": env[t.name] for t in self.program.states if f"{t.name}@final" not in env}
+        env |= {final(t.name): env[initial(t.name)] for t in self.program.states if final(t.name) not in env}
         return [env[name] for name in self.outputs]
 
     def backward(self, given: Tensors, extent: Extent) -> Tensors:
@@ -190,9 +190,9 @@ class Build:
 
     def _check_interpreted(self, env: Tensors, extent: Extent) -> None:
         for tensor in self.program.states:
-            final = env.get(f"{tensor.name}@final")
-            if final is not None and not torch.isfinite(final).all():
-                where = (~torch.isfinite(final)).nonzero()[0].tolist()
+            last = env.get(final(tensor.name))
+            if last is not None and not torch.isfinite(last).all():
+                where = (~torch.isfinite(last)).nonzero()[0].tolist()
                 self._raise(tensor.name, extent.start + extent.steps - 1, where[0], where[-1])
 
     def _raise(self, name: str, step: int, sample: int, neuron: int) -> None:
@@ -213,12 +213,12 @@ class Build:
         found: Tensors = {}
         for name in self._reverse_histories(initial=True):
             state = name.removeprefix("d(").partition(")")[0]
-            final = given.get(gradient(f"{state}@final"))
-            found[name] = torch.zeros_like(given[state]) if final is None else final.flip(0).contiguous()
+            last = given.get(gradient(final(state)))
+            found[name] = torch.zeros_like(given[initial(state)]) if last is None else last.flip(0).contiguous()
         return found
 
     def _reverse_histories(self, initial: bool) -> list[str]:
-        histories = [h for r in self.program.regions if r.backward for h in r.graph.histories]
+        histories = [h for r in self.program.regions if r.kind == "reverse" for h in r.graph.histories]
         return [n for h in histories if (n := h.init if initial else h.final)]
 
     def history_gradient(self, state: str, env: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
@@ -246,7 +246,7 @@ def initial_state(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Tensors:
-    """Return every state at its initial value, (B, N), or (depth, B, N) for a history."""
+    """Return every state by the name of its initial tensor, (B, N), or (depth, B, N) for a history."""
     env: Tensors = {**parameters, **draws}
     graph: Graph = program.initial
     run_once(graph, env, Mode(torch.float64))
@@ -256,8 +256,8 @@ def initial_state(
         shape = (batch,) + tuple(program.sizes[a] for a in tensor.type.axes)
         full = shape if tensor.depth is None else (tensor.depth, *shape)
         kind = torch.int32 if tensor.type.dtype == "int" else dtype
-        value = env[tensor.name].to(kind) if tensor.name in written else torch.zeros((), dtype=kind, device=device)
-        states[tensor.name] = value.to(device).expand(full).contiguous()
+        value = env[initial(tensor.name)].to(kind) if initial(tensor.name) in written else torch.zeros((), dtype=kind, device=device)
+        states[initial(tensor.name)] = value.to(device).expand(full).contiguous()
     return states
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graphc.ir import GraphcError, Program, TargetError, Type
+from graphc.ir import GraphcError, Program, TargetError, Type, final, initial
 from graphc.passes import Request
 
 from . import autograd
@@ -78,7 +78,7 @@ class Model(nn.Module):
 
     def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
-        outputs, _, _ = self._execute(inputs, (), None, steps, batch_size, final=False)
+        outputs, _, _ = self._execute(inputs, (), None, steps, batch_size, whole=False)
         return outputs
 
     def run(
@@ -107,8 +107,8 @@ class Model(nn.Module):
             NonFiniteError: a state became NaN or infinite.
         """
         del seed
-        outputs, records, final = self._execute(inputs, tuple(record), state, steps, batch_size, final=True)
-        return Run(outputs, records, final)
+        outputs, records, last = self._execute(inputs, tuple(record), state, steps, batch_size, whole=True)
+        return Run(outputs, records, last)
 
     def step(self, inputs: Any = None, state: Mapping[str, torch.Tensor] | None = None) -> tuple[Any, State]:
         """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state."""
@@ -116,10 +116,10 @@ class Model(nn.Module):
             raise GraphcError("step needs a state", hint="start with state = model.initial_state(batch_size=...)")
         lead = {k: v.unsqueeze(0) for k, v in self._named_inputs(inputs).items()}
         batch = int(next(iter(state.values())).shape[-2]) if len(state) > 1 else 1
-        outputs, _, final = self._execute(lead or None, (), state, 1, batch, final=True)
+        outputs, _, last = self._execute(lead or None, (), state, 1, batch, whole=True)
         if isinstance(outputs, dict):
-            return {k: v[0] for k, v in outputs.items()}, final
-        return outputs[0], final
+            return {k: v[0] for k, v in outputs.items()}, last
+        return outputs[0], last
 
     def initial_state(self, batch_size: int = 1) -> State:
         """Return the state before step 0: name -> (B, N), histories (depth, B, N) oldest first, and "t"."""
@@ -127,7 +127,7 @@ class Model(nn.Module):
         parameters = dict(zip((p.name for p in program.parameters), read_parameters(self, program), strict=True))
         draws = {p.name: draw(p, sizes, torch.float64, batch_size).to(self._like.device) for p in program.draws}
         state = initial_state(program, parameters, draws, batch_size, self.dtype, self._like.device)
-        return {**state, "t": torch.zeros((), dtype=torch.int64)}
+        return {**{t.name: state[initial(t.name)] for t in program.states}, "t": torch.zeros((), dtype=torch.int64)}
 
     def check(self) -> None:
         """Raise the NonFiniteError of an earlier run on a GPU, which does not wait for it."""
@@ -142,12 +142,12 @@ class Model(nn.Module):
     def _learned(self) -> frozenset[str]:
         return frozenset(p.name for p in self._program.parameters if p.learn) if self._trainable else frozenset()
 
-    def _key(self, record: tuple[str, ...], wrt: frozenset[str], final: bool, target: str | None = None) -> Key:
+    def _key(self, record: tuple[str, ...], wrt: frozenset[str], whole: bool, target: str | None = None) -> Key:
         device = self._like.device
         target = target or self._target
         if target == "auto":
             target = "triton" if device.type == "cuda" else "c"
-        return Key(target, str(device), self.dtype, Request(record, wrt, final and bool(wrt)))
+        return Key(target, str(device), self.dtype, Request(record, wrt, whole and bool(wrt)))
 
     def _build(self, key: Key) -> Build:
         if key not in self._builds:
@@ -167,7 +167,7 @@ class Model(nn.Module):
         state: Mapping[str, torch.Tensor] | None,
         steps: int | None,
         batch: int | None,
-        final: bool,
+        whole: bool,
     ) -> tuple[Any, dict[str, torch.Tensor], State]:
         xs, steps, batch = self._checked_inputs(inputs, steps, batch)
         parameters = read_parameters(self, self._program)
@@ -175,12 +175,12 @@ class Model(nn.Module):
             state = self.initial_state(batch)
         states = self._checked_state(state, batch) if state is not None else []
         wrt = self._wrt(xs, parameters, states)
-        key = self._key(record, wrt, final)
+        key = self._key(record, wrt, whole)
         build = self._build(key)
         results = torch.ops.graphc.run(self._name(key), steps, batch, xs, parameters, self._in_order(states, build, state))
         named = dict(zip(build.outputs, results, strict=True))
         outputs = {name: named[name] for name in self._program.outputs}
-        last = {name: named[f"{name}@final"] for name in build.state_names}
+        last = {name: named[final(name)] for name in build.state_names}
         start = state["t"] if state is not None else torch.zeros((), dtype=torch.int64)
         last["t"] = start + steps
         output: Any = outputs
@@ -206,7 +206,7 @@ class Model(nn.Module):
         names = [t.name for t, x in zip(program.inputs, xs, strict=True) if x.requires_grad]
         names += [p.name for p, x in zip(program.parameters, parameters, strict=True) if x.requires_grad]
         if states:
-            names += [t.name for t, x in zip(program.states, states, strict=True) if x.requires_grad]
+            names += [initial(t.name) for t, x in zip(program.states, states, strict=True) if x.requires_grad]
         elif names:
             names += program.learned_states(frozenset(names))
         return frozenset(names)
