@@ -108,6 +108,8 @@ def _rational_items(dependencies: Mapping[Any, Any]) -> list[tuple[Any, sympy.Ra
 
 
 def without_units(e: Any) -> Any:
-    """Return `e` with every quantity replaced by its number in base units."""
-    found = quantities(e)
-    return e.xreplace({q: in_base_units(q)[0] for q in found}) if found else e
+    """Return `e` with every quantity, and prefix such as sympy's milli, replaced by its number in base units."""
+    if not (found := quantities(e)):
+        return e
+    prefixes = e.atoms(sys.modules["sympy.physics.units.prefixes"].Prefix)
+    return e.xreplace({q: in_base_units(q)[0] for q in found} | {p: p.scale_factor for p in prefixes})

@@ -72,7 +72,7 @@ class Dimensions:
 
     def of(self, e: Any) -> Form | None:
         """Return the dimension of an expression, None when it fits any (0 and infinities)."""
-        if e in (sympy.true, sympy.false) or e is sympy.oo or e is -sympy.oo or e == 0:
+        if e in (sympy.true, sympy.false, sympy.oo, -sympy.oo) or (e.is_Number and e.is_zero):
             return None
         if e.is_Symbol:
             return self._reduce(Form(powers={e.name: Fraction(1)}))

@@ -13,7 +13,7 @@ from graphc.ir.loc import Loc
 
 from .dimensions import Dimension, quantities
 from .names import check_attribute_name, check_symbol_name
-from .values import Measured, Value, is_array, measure, measure_number
+from .values import Value, is_array, measure, measure_number
 
 Per = Literal["population", "neuron", "channel", "synapse"]
 
@@ -134,10 +134,18 @@ def param(
     if not isinstance(learn, bool):
         raise DeclarationError(f"learn of parameter {name!r} must be True or False, not {learn!r}", loc)
     measured = measure(default, f"the default of parameter {name!r}", loc)
-    low, high = (_bound(name, bound, side, measured, loc) for side, bound in (("min", min), ("max", max)))
+    dimension = measured.dimension
+    low, low_dimension = _bound(name, min, "min", loc)
+    high, high_dimension = _bound(name, max, "max", loc)
+    for side, bound, other in (("min", low, low_dimension), ("max", high, high_dimension)):
+        if dimension is None and isinstance(measured.value, float) and measured.value == 0.0:
+            dimension = other  # 0 * mV is 0 for sympy: the bound then says the unit
+        if bound and other != dimension:
+            kinds = [str(d) if d else "a number without a unit" for d in (other, dimension)]
+            raise DeclarationError(f"{side} of parameter {name!r} is {kinds[0]}, its default {kinds[1]}", loc)
     check_bounds(name, measured.value, low, high, learn, loc)
     place: Per = "neuron" if is_array(measured.value) else per
-    return Parameter(name, measured.value, learn, place, low, high, measured.dimension)  # type: ignore[no-any-return]
+    return Parameter(name, measured.value, learn, place, low, high, dimension)  # type: ignore[no-any-return]
 
 
 def params(**defaults: Any) -> tuple[Parameter, ...]:
@@ -224,14 +232,11 @@ def extent(value: Value) -> tuple[float | None, float | None]:
     return (float(value.min()), float(value.max())) if value.size else (None, None)
 
 
-def _bound(name: str, bound: Any, side: str, default: Measured, loc: Loc) -> float | None:
+def _bound(name: str, bound: Any, side: str, loc: Loc) -> tuple[float | None, Dimension | None]:
     if bound is None:
-        return None
+        return None, None
     number = measure_number(bound, f"{side} of parameter {name!r}", loc)
-    if number.dimension != default.dimension and number.value != 0:
-        kinds = [str(d) if d else "a number without a unit" for d in (number.dimension, default.dimension)]
-        raise DeclarationError(f"{side} of parameter {name!r} is {kinds[0]}, its default {kinds[1]}", loc)
-    return number.value
+    return number.value, number.dimension
 
 
 def _split(names: str, what: str) -> list[str]:

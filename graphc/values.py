@@ -33,9 +33,10 @@ def measure(value: Any, what: str, loc: Loc) -> Measured:
     if isinstance(value, Distribution):
         label = f"an argument of {type(value).__name__} of {what}"
         first, second = (measure_number(v, label, loc) for v in value.arguments)
-        if first.dimension != second.dimension or (isinstance(value, LogNormal) and first.dimension):
+        kinds = {n.dimension for n in (first, second) if n.value != 0}  # 0 * ms is 0 for sympy, so 0 has any unit
+        if len(kinds) > 1 or (isinstance(value, LogNormal) and kinds - {None}):
             raise DeclarationError(f"{what} is drawn from {value!r}, whose arguments differ in their units", loc)
-        return Measured(checked(value, (first.value, second.value), loc), first.dimension)
+        return Measured(checked(value, (first.value, second.value), loc), kinds.pop() if kinds else None)
     if is_array(value):
         return _measure_array(value, what, loc)
     number = measure_number(value, what, loc)
@@ -70,6 +71,8 @@ def measure_number(value: Any, what: str, loc: Loc) -> Number:
 
 def to_sympy(value: Any, what: str, loc: Loc) -> Any:
     """Return a number or expression as sympy's; text is refused, for sympy would execute it."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of numpy or torch
+        value = value.item()
     if isinstance(value, bool):
         raise DeclarationError(f"{what} must be a number, not {value}", loc)
     try:
@@ -89,7 +92,9 @@ def time_in_ms(value: Any, what: str, loc: Loc) -> float:
 
 def is_array(value: Any) -> bool:
     """Return whether `value` is an array, tensor or list of numbers rather than one of them."""
-    return isinstance(value, (list, tuple)) or (hasattr(value, "__array__") and not isinstance(value, sympy.Basic))
+    if isinstance(value, (list, tuple)):
+        return True
+    return hasattr(value, "__array__") and getattr(value, "shape", ()) != ()
 
 
 def whole_steps(time: float, dt: float) -> int | None:
@@ -107,7 +112,7 @@ def _measure_array(value: Any, what: str, loc: Loc) -> Measured:
     dimension = None
     if array.dtype == object:  # numbers times a unit
         numbers = [measure_number(v, what, loc) for v in array.ravel()]
-        kinds = {number.dimension for number in numbers}
+        kinds = {number.dimension for number in numbers if number.value != 0}
         if len(kinds) > 1:
             raise DeclarationError(f"{what} mixes {' and '.join(sorted(str(k) for k in kinds))}", loc)
         array = np.array([number.value for number in numbers]).reshape(array.shape)
@@ -117,7 +122,5 @@ def _measure_array(value: Any, what: str, loc: Loc) -> Measured:
     array = np.array(array, dtype=np.float64)  # a copy: later changes by the user must not reach the declaration
     if np.isnan(array).any():
         raise DeclarationError(f"{what} contains NaN", loc)
-    if array.ndim == 0:
-        return Measured(float(array), dimension)
     array.setflags(write=False)
     return Measured(array, dimension)
