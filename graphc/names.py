@@ -15,8 +15,7 @@ RESERVED = SIGNALS | {"dt", "t", "weight"}
 
 C_KEYWORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false
-    main""".split()  # noqa: SIM905
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false""".split()  # noqa: SIM905
 )
 # Names of functions and modules that generated code calls; a value of the same name would hide them.
 EMITTED = frozenset(

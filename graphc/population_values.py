@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import sympy
 
-from graphc.ir.errors import DeclarationError, GraphcWarning
+from graphc.ir.errors import DeclarationError, warn
 from graphc.ir.loc import Loc
 
 from .distributions import Distribution
@@ -84,7 +83,7 @@ def refractory_steps(
         if all(not isinstance(v, Distribution) for v in known.values()) and not _uneven(duration, known, dt):
             return
         message = f"the refractory times of population '{population}' are rounded to whole steps of {dt!r} ms"
-        warnings.warn(f"{loc}: {message}", GraphcWarning, stacklevel=4)
+        warn(message, loc)
         return
     number = duration.xreplace({p: sympy.Float(v) for p, v in known.items()})
     if number is sympy.oo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -80,6 +81,11 @@ def raise_all(errors: Sequence[DeclarationError]) -> None:
         raise errors[0]
     if errors:
         raise DeclarationErrors(errors)
+
+
+def warn(message: str, loc: Loc) -> None:
+    """Warn about the user's line `loc`."""
+    warnings.warn_explicit(message, GraphcWarning, loc.file, loc.line)
 
 
 def not_supported(what: str, loc: Loc | None = None, hint: str | None = None) -> NoReturn:
