@@ -26,6 +26,7 @@ from benchmarks.report import RESULTS, Row, spread, time_alternately, write
 from benchmarks.works import C1, C2, Arrays, Work, compare, find_clean, make_inputs
 
 Contender = tuple[Run, Check]
+cuda: Any = torch.cuda  # some of its classes have no types
 
 
 def set_up_torch(work: Work, arrays: Arrays, transform: Callable[[Forward], Forward], graphed: bool) -> Contender:
@@ -42,11 +43,11 @@ def set_up_torch(work: Work, arrays: Arrays, transform: Callable[[Forward], Forw
 
     replay: Run = run
     if graphed:
-        side = torch.cuda.Stream()
-        with torch.cuda.stream(side):
+        torch.cuda.synchronize()
+        with torch.cuda.stream(cuda.Stream()):
             run()
         torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
+        graph = cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             results = run()
 
@@ -69,7 +70,7 @@ def measure(run: Run, runs: int) -> list[float]:
     """Return the milliseconds of `runs` runs, each waited for."""
     times = []
     for _ in range(runs):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
         start.record()
         run()

@@ -45,9 +45,10 @@ def set_up(work: Work, arrays: Arrays, target: str = "c", device: str = "cpu") -
     model = gc.compile(make_network(work, recurrent), learn="bptt", target=target).to(device)
     leaves = {"x": torch.from_numpy(arrays["x"]).to(device).requires_grad_()}
     if recurrent:
+        recurrence: Any = model.hid_hid
         with torch.no_grad():
-            model.hid_hid.weight.copy_(torch.from_numpy(arrays["w"]))
-        leaves["w"] = model.hid_hid.weight
+            recurrence.weight.copy_(torch.from_numpy(arrays["w"]))
+        leaves["w"] = recurrence.weight
     gy = torch.from_numpy(arrays["gy"]).to(device)
 
     def run(gy: torch.Tensor = gy) -> Any:

@@ -131,7 +131,8 @@ def find_clean(results: Sequence[Arrays]) -> NDArray[Any]:
     """
     first = results[0]["spikes"] > 0
     clean = [((other["spikes"] > 0) == first).all(axis=(0, 2)) for other in results]
-    return np.logical_and.reduce(clean).astype(np.float32)
+    weight: NDArray[Any] = np.logical_and.reduce(clean).astype(np.float32)
+    return weight
 
 
 def compare(reference: Arrays, other: Arrays) -> Agreement:

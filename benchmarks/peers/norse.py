@@ -12,7 +12,7 @@ import torch
 from norse.torch.functional.lif import LIFParameters, LIFState, lif_step
 
 from benchmarks.peers.spiking import Layer, make_setups
-from benchmarks.peers.torch_cells import SuperSpike
+from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
 
@@ -20,7 +20,7 @@ from benchmarks.works import Work
 def make_layer(work: Work) -> Layer:
     """Return the recurrent layer built on ``lif_step``."""
     beta = work.beta
-    norse_threshold.superspike_fn = lambda c, alpha: SuperSpike.apply(c, beta)
+    norse_threshold.superspike_fn = lambda c, alpha: super_spike(c, beta)
     mem, syn = 1 - work.v_decay, 1 - work.i_decay
     scale = work.i_to_v / mem
     parameters = LIFParameters(

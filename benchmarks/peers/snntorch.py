@@ -13,7 +13,7 @@ import snntorch
 import torch
 
 from benchmarks.peers.spiking import Layer, make_setups
-from benchmarks.peers.torch_cells import SuperSpike
+from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
 
@@ -22,7 +22,7 @@ def make_layer(work: Work) -> Layer:
     """Return the recurrent layer built on ``RSynaptic``."""
     cell: Any = snntorch.RSynaptic(
         alpha=work.i_decay, beta=work.v_decay, linear_features=work.neurons, threshold=work.threshold,
-        spike_grad=lambda c: SuperSpike.apply(c, work.beta), reset_mechanism="none",
+        spike_grad=lambda c: super_spike(c, work.beta), reset_mechanism="none",
     )  # fmt: skip
     cell.recurrent = torch.nn.Linear(work.neurons, work.neurons, bias=False)
     del cell.recurrent.weight

@@ -10,7 +10,7 @@ import torch
 from spikingjelly.activation_based import functional, neuron
 
 from benchmarks.peers.spiking import Layer, make_setups
-from benchmarks.peers.torch_cells import SuperSpike
+from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
 
@@ -25,7 +25,7 @@ class Surrogate(torch.nn.Module):
 
     def forward(self, c: torch.Tensor) -> torch.Tensor:
         """Return the spikes."""
-        return SuperSpike.apply(c, self.beta)
+        return super_spike(c, self.beta)
 
 
 def make_layer(work: Work) -> Layer:

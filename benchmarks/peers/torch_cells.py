@@ -17,7 +17,7 @@ from benchmarks.works import Arrays, Work
 Forward = Callable[..., Any]
 
 
-class SuperSpike(torch.autograd.Function):
+class _SuperSpike(torch.autograd.Function):
     """Heaviside step whose derivative is ``1 / (1 + beta |c|)^2``."""
 
     @staticmethod
@@ -34,6 +34,12 @@ class SuperSpike(torch.autograd.Function):
         return grads[0] / (1 + ctx.beta * c.abs()) ** 2, None
 
 
+def super_spike(c: torch.Tensor, beta: float) -> Any:
+    """Return 1 where `c` is above 0, with the SuperSpike derivative."""
+    apply: Any = _SuperSpike.apply
+    return apply(c, beta)
+
+
 def make_cuba(work: Work, recurrent: bool) -> Forward:
     """Return ``forward(x, w) -> spikes`` of a CuBa-LIF layer; `w` is unused without recurrence."""
     a, b, a_s, theta, beta = work.v_decay, work.i_to_v, work.i_decay, work.threshold, work.beta
@@ -47,7 +53,7 @@ def make_cuba(work: Work, recurrent: bool) -> Forward:
                 i = i + z @ w
             v = a * v + b * i
             i = a_s * i
-            z = SuperSpike.apply(v - theta, beta)
+            z = super_spike(v - theta, beta)
             v = torch.where(z.detach() > 0, 0.0, v)
             spikes.append(z)
         return torch.stack(spikes)
@@ -68,7 +74,7 @@ def make_alif(work: Work) -> Forward:
         for drive_t in drive.unbind(0):
             v = a * (v + drive_t + z @ w_rec)
             b = rho * b
-            z = SuperSpike.apply(v - theta - adaptation * b, beta)
+            z = super_spike(v - theta - adaptation * b, beta)
             v = torch.where(z.detach() > 0, 0.0, v)
             b = b + z
             out = a_out * (out + z @ w_out)
@@ -114,7 +120,7 @@ def make_setups(transform: Callable[[Forward], Forward]) -> dict[str, Setup]:
         def run(weight: torch.Tensor = ones) -> Any:
             optimizer.zero_grad()
             readout, spikes = forward(x, *weights)
-            read_loss(readout, labels, weight).backward()
+            torch.autograd.backward(read_loss(readout, labels, weight))
             optimizer.step()
             return spikes
 
