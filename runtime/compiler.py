@@ -8,6 +8,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import torch
@@ -18,6 +19,8 @@ from .cache import content_hash, fetch
 
 # Never -ffast-math: NaN and the order of sums are part of what a kernel promises. These two only drop errno and traps.
 FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off")
+NATIVE = ("-march=native",)
+OPENMP = ("-fopenmp", "-Wl,--as-needed")
 HINT = 'install gcc or clang (or name one in the environment variable CC), or use target="reference"'
 
 
@@ -28,7 +31,7 @@ def build(text: str) -> Path:
         TargetError: there is no C compiler, or it refuses the text.
     """
     compiler = find_compiler()
-    key = content_hash(text, _version(compiler), " ".join(FLAGS), _cpu(), " ".join(_openmp()))
+    key = content_hash(text, _version(compiler), " ".join((*FLAGS, *NATIVE, *OPENMP, *_openmp_libraries())), _cpu())
     return fetch(key, ".so", lambda path: _compile(compiler, text, path))
 
 
@@ -45,23 +48,37 @@ def find_compiler() -> tuple[str, ...]:
 def _compile(compiler: tuple[str, ...], text: str, path: Path) -> None:
     source = path.with_suffix(".c")
     source.write_text(text)
-    tail = (str(source), "-o", str(path))
-    # Not every compiler knows this machine or has OpenMP: what it refuses costs speed, never the result.
-    for extra in (("-march=native", *_openmp()), ("-march=native",), ()):
-        libraries = [a for a in extra if not a.startswith("-")]
-        options = [a for a in extra if a.startswith("-")]
-        done = subprocess.run(
-            [*compiler, *FLAGS, *options, *tail, *libraries, "-lm"], capture_output=True, text=True, check=False
+    options, libraries = _options(compiler)
+    done = _run(compiler, *FLAGS, *options, str(source), "-o", str(path), *libraries, "-lm")
+    if done.returncode != 0:
+        raise TargetError(f"{' '.join(compiler)} cannot build a kernel:\n{done.stderr.strip()}", hint=HINT)
+
+
+@functools.lru_cache(maxsize=8)
+def _options(compiler: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the options and libraries for this machine and for OpenMP that `compiler` knows.
+
+    What it lacks costs speed, never the result: without OpenMP a kernel runs on one thread.
+    """
+    libraries = _openmp_libraries()
+    with tempfile.TemporaryDirectory() as scratch:
+        source, built = Path(scratch) / "probe.c", Path(scratch) / "probe.so"
+        source.write_text(
+            "#include <stdlib.h>\nint probe(int n) {\n#pragma omp parallel num_threads(n)\n    abs(n);\n return n;\n}\n"
         )
-        if done.returncode == 0:
-            return
-    raise TargetError(f"{' '.join(compiler)} cannot build a kernel:\n{done.stderr.strip()}", hint=HINT)
+        for options, linked in (((*NATIVE, *OPENMP), libraries), (NATIVE, ()), (OPENMP, libraries)):
+            if _run(compiler, *FLAGS, *options, str(source), "-o", str(built), *linked).returncode == 0:
+                return options, linked
+    return (), ()
+
+
+def _run(compiler: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*compiler, *arguments], capture_output=True, text=True, check=False)
 
 
 @functools.lru_cache(maxsize=8)
 def _version(compiler: tuple[str, ...]) -> str:
-    done = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False)
-    return f"{' '.join(compiler)}\n{done.stdout}"
+    return f"{' '.join(compiler)}\n{_run(compiler, '--version').stdout}"
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,7 +94,7 @@ def _cpu() -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _openmp() -> tuple[str, ...]:
-    """Return the options for OpenMP, with torch's own runtime: two of them in a process compete for its cores."""
+def _openmp_libraries() -> tuple[str, ...]:
+    """Return torch's own OpenMP runtime: two of them in a process would compete for its cores."""
     bundled = sorted(Path(torch.__file__).parent.joinpath("lib").glob("libgomp*.so*"))
-    return ("-fopenmp", "-Wl,--as-needed", *(str(p) for p in bundled[:1]))
+    return tuple(str(p) for p in bundled[:1])

@@ -121,7 +121,7 @@ class _Steps:
             if buffer.kind != "fixed":
                 line += f" const int64_t _t_{short} = _stride[{2 * index}], _b_{short} = _stride[{2 * index + 1}];"
             w.line(line)
-        if kernel.checks:
+        if self.layout.checks:
             w.line(f"int64_t *_bad = _p[{len(kernel.arguments)}];")
         for output in self.graph.outputs:
             if self._streams(output.name):

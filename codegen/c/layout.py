@@ -78,6 +78,11 @@ class Layout:
         """Whether time runs backward."""
         return self.kernel.kind == "reverse"
 
+    @property
+    def checks(self) -> tuple[tuple[Value, str], ...]:
+        """What must be finite at every step; a state is checked where it is computed first, not again in backward."""
+        return () if self.kernel.backward else self.kernel.checks
+
     def size(self, value: Value) -> int:
         """Return the number of elements of `value` per batch row."""
         return math.prod(self.schedule.sizes[a] for a in value.type.axes)
@@ -152,7 +157,7 @@ def _place(layout: Layout) -> None:
             used[value] = g
     reduced = {n.result: n.operands[0] for n in graph.nodes if isinstance(n, Reduce)}
     ends = [c.next for c in graph.carries] + [h.value for h in graph.histories] + [o.value for o in graph.outputs]
-    for value in (*ends, *reduced.values(), *(v for v, _ in layout.kernel.checks)):
+    for value in (*ends, *reduced.values(), *(v for v, _ in layout.checks)):
         if value not in elementwise:
             used[value] = last
     for group in groups:
@@ -172,7 +177,7 @@ def _place(layout: Layout) -> None:
             layout.sinks[g].append(Sink("array", value, value.name))
     for output in graph.outputs:
         _place_output(layout, output, elementwise, reduced)
-    for index, (value, _) in enumerate(layout.kernel.checks):
+    for index, (value, _) in enumerate(layout.checks):
         layout.sinks[elementwise.get(value, last)].append(Sink("check", value, value.name, index))
 
 

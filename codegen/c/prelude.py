@@ -35,6 +35,11 @@ _MACHINE = """\
 #else
 #define _BYTES 16
 #endif
+#if defined(__AVX512F__) && defined(__has_builtin)
+#if __has_builtin(__builtin_ia32_compresssi512_mask) && __has_builtin(__builtin_ia32_movntdq512)
+#define _AVX512 1
+#endif
+#endif
 #define _INLINE static inline __attribute__((always_inline))
 #define _UNROLL _Pragma("GCC unroll 16")
 #if defined(__clang__)
@@ -56,7 +61,7 @@ _INLINE void _prefetch(const void *row, int64_t bytes) {
     "_stream": """\
 // Whether an output is so large that writing past the cache pays, and lies where that is possible.
 static int _streams(const real *out, int64_t t, int64_t b, int64_t elements) {
-#if defined(__AVX512F__) && !defined(__clang__)
+#ifdef _AVX512
     const int64_t aligned = (int64_t)(uintptr_t)out | t*(int64_t)sizeof(real) | b*(int64_t)sizeof(real);
     return elements*(int64_t)sizeof(real) > (4 << 20) && !(aligned & (_LINE - 1));
 #else
@@ -66,7 +71,7 @@ static int _streams(const real *out, int64_t t, int64_t b, int64_t elements) {
 
 _INLINE void _stream(real *out, const real *row, int64_t count) {
     int64_t k = 0;
-#if defined(__AVX512F__) && !defined(__clang__)
+#ifdef _AVX512
     typedef long long whole __attribute__((vector_size(64), aligned(64), may_alias));
     for (; k + _LANES <= count; k += _LANES) __builtin_ia32_movntdq512((whole *)(out + k), *(const whole *)(row + k));
 #endif
@@ -74,7 +79,7 @@ _INLINE void _stream(real *out, const real *row, int64_t count) {
 }
 
 _INLINE void _fence(void) {
-#if defined(__AVX512F__) && !defined(__clang__)
+#ifdef _AVX512
     __builtin_ia32_sfence();
 #endif
 }
@@ -275,13 +280,13 @@ _INLINE void _scatter(
 }
 
 _COMPRESS_16 = """\
-#if defined(__AVX512F__) && !defined(__clang__)
+#ifdef _AVX512
     typedef int lanes __attribute__((vector_size(64)));
     typedef int loose __attribute__((vector_size(64), aligned(4), may_alias));
     lanes number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for (; k + 16 <= count; k += 16, number += 16) {
         const unsigned short mask = MASK;
-        *(loose *)(events + found) = (lanes)__builtin_ia32_compresssi512_maskz(number, (lanes){0}, mask);
+        *(loose *)(events + found) = (lanes)__builtin_ia32_compresssi512_mask(number, (lanes){0}, mask);
         found += __builtin_popcount(mask);
     }
 #endif"""
