@@ -15,7 +15,8 @@ RESERVED = SIGNALS | {"dt", "t", "weight"}
 
 C_KEYWORDS = frozenset(
     """auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false""".split()  # noqa: SIM905
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true
+    false""".split()  # noqa: SIM905
 )
 # Names of functions and modules that generated code calls; a value of the same name would hide them.
 EMITTED = frozenset(
@@ -34,7 +35,8 @@ MODULE_ATTRIBUTES = frozenset(
     train training type xpu zero_grad""".split()  # noqa: SIM905
 )
 MODEL_ATTRIBUTES = frozenset(
-    """check dtype explain graph initial_state network program record run source state step target verify""".split()  # noqa: SIM905
+    """build check dtype explain graph initial_state network program record run source state step target
+    verify""".split()  # noqa: SIM905
 )
 
 

@@ -186,6 +186,8 @@ def previous(a: Any, delay: Any = 1) -> Any:
 
 def detach(e: Any) -> Any:
     """Return `e` as a constant of differentiation; of a model's state, return it cut from the autograd graph."""
+    if hasattr(e, "detach"):
+        return e.detach()
     if isinstance(e, Mapping):
         return {name: tensor.detach() for name, tensor in e.items()}
     return markers.detach(e)

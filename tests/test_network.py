@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.names import MODULE_ATTRIBUTES
+from graphc.names import MODEL_ATTRIBUTES, MODULE_ATTRIBUTES
 from graphc.units import ms
 
 v = gc.state("v")
@@ -194,3 +194,9 @@ def test_names_of_torch_modules_are_all_known():
     torch = pytest.importorskip("torch")
     public = {name for name in dir(torch.nn.Module()) if not name.startswith("_")}
     assert public <= MODULE_ATTRIBUTES
+
+
+def test_names_of_the_model_are_all_known():
+    torch = pytest.importorskip("torch")
+    public = {name for name in dir(gc.Model) if not name.startswith("_")} - set(dir(torch.nn.Module))
+    assert public <= MODEL_ATTRIBUTES
