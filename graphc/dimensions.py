@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -80,6 +81,7 @@ def quantities(e: Any) -> set[Any]:
     return set() if module is None or not isinstance(e, sympy.Basic) else e.atoms(module.Quantity)
 
 
+@lru_cache(maxsize=256)
 def in_base_units(quantity: Any) -> tuple[sympy.Expr, Dimension]:
     """Return the value of a sympy quantity in base units, and its dimension."""
     from sympy.physics.units.systems import SI

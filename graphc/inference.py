@@ -14,6 +14,9 @@ from graphc.ir.functions import at_threshold, detach, previous, relu
 from .dimensions import NONE, TIME, Dimension, in_base_units, quantities
 
 
+_ANY = frozenset({sympy.true, sympy.false, sympy.oo, -sympy.oo})
+
+
 class Mismatch(Exception):
     """Two things of different dimension meet; the text says which."""
 
@@ -72,7 +75,7 @@ class Dimensions:
 
     def of(self, e: Any) -> Form | None:
         """Return the dimension of an expression, None when it fits any (0 and infinities)."""
-        if e in (sympy.true, sympy.false, sympy.oo, -sympy.oo) or (e.is_Number and e.is_zero):
+        if e in _ANY or (e.is_Number and e.is_zero):
             return None
         if e.is_Symbol:
             return self._reduce(Form(powers={e.name: Fraction(1)}))
