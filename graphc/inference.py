@@ -13,7 +13,6 @@ from graphc.ir.functions import at_threshold, detach, previous, relu
 
 from .dimensions import NONE, TIME, Dimension, in_base_units, quantities
 
-
 _ANY = frozenset({sympy.true, sympy.false, sympy.oo, -sympy.oo})
 
 
