@@ -33,7 +33,7 @@ def make_network(work: Work = C3) -> gc.Network:
             surrogate=gc.surrogate.SuperSpike(beta=work.beta),
             detach_reset=(v,),
         ),
-        reset={v: 0, b: b + gc.spike},
+        reset={v: 0, b: b + 1},
     )
     readout = gc.Neuron("Readout", ode={v: -v / gc.param("tau_out", work.tau_out * ms)}, receive={v: v + x})
     net = gc.Network(dt=work.dt * ms)
