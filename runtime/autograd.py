@@ -6,8 +6,9 @@ inside it and `torch.compile` sees a single opaque call.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ def _parameter_gradients(
     names = [p.name for p in program.parameters if p.name in wrt]
     if not names:
         return {}
-    with torch.enable_grad():
+    with _recording():
         leaves = {
             p.name: t.detach().requires_grad_(p.name in wrt)
             for p, t in zip(program.parameters, parameters, strict=True)
@@ -146,6 +147,17 @@ def _parameter_gradients(
         total = direct if part is None else part if direct is None else part + direct
         result[name] = torch.zeros_like(leaf) if total is None else total.to(leaf.dtype).reshape(leaf.shape)
     return result
+
+
+@contextlib.contextmanager
+def _recording() -> Iterator[None]:
+    """Let torch record gradients inside the operator, below which its dispatcher has switched them off."""
+    key = torch._C.DispatchKey
+    with contextlib.ExitStack() as stack:
+        for layer in (key.AutogradFunctionality, key.AutogradOther, key.ADInplaceOrView):
+            stack.enter_context(torch._C._SetExcludeDispatchKeyGuard(layer, False))
+        stack.enter_context(torch.enable_grad())
+        yield
 
 
 def _summed(name: str, env: Tensors) -> torch.Tensor | None:

@@ -72,7 +72,7 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
     if isinstance(value, (int, float)):
         return torch.full(shape, float(value), dtype=dtype)
     if isinstance(value, np.ndarray):
-        return torch.as_tensor(value).to(dtype).expand(shape).clone()
+        return torch.tensor(value, dtype=dtype).expand(shape).clone()
     first, second = value.arguments
     match type(value).__name__:
         case "Normal":
