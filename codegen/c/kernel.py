@@ -240,7 +240,7 @@ class _Steps:
             with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
                 w.line(f"_m->count[_r] = {scan}({pointer}, {inner}, _m->events[_r]);")
             with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
-                call = f"_gather(_m->events[_r], _m->count[_r], _in_{name}, {group.size}, _m->now_{result}[_r]);"
+                call = f"_gather(_m->events[_r], 0, _m->count[_r], _in_{name}, {group.size}, _m->now_{result}[_r]);"
                 w.line(call, product.result.loc)
             return
         pointer, stride = self._row(source, "0"), self._row_stride(source)

@@ -15,7 +15,7 @@ from graphc.codegen.expr import Dialect
 _REAL = re.compile(r"\b_[a-z]+[0-9a-z_]*")
 
 _BASIC = {
-    "_abs": "return x < R(0) ? -x : x + R(0);",
+    "_abs": "return B(fabs)(x);",
     "_sign": "return (x > R(0) ? R(1) : R(0)) - (x < R(0) ? R(1) : R(0));",
     "_relu": "return x > R(0) || x != x ? x : R(0);",
     "_sqrt": "return B(sqrt)(x);",

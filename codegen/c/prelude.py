@@ -41,6 +41,7 @@ _MACHINE = """\
 #endif
 #endif
 #define _INLINE static inline __attribute__((always_inline))
+#define _PLACE(q, width) ((q + 1)*_LANES <= (width) ? (q)*_LANES : (width) - _LANES)  // of vector q in a row
 #define _UNROLL _Pragma("GCC unroll 16")
 #if defined(__clang__)
 #define _FUSED __attribute__((noinline))
@@ -140,64 +141,44 @@ static int _events_uint8(const uint8_t *x, int64_t count, uint32_t *events) {
 }
 """,
     "_gather": """\
-// out = sum over events e of w[e], `columns` wide; the sums of up to 16 vectors stay in registers.
+// out = sum over events e of value[e]*w[e], `columns` wide; a null `value` stands for ones. Up to 16 sums stay in
+// registers; where the columns do not fill vectors, the last one overlaps the one before.
 _INLINE void _gather_part(
-    const int vectors, const uint32_t *events, int count, const real *w, int64_t columns, real *out) {
-    _vector sum[16];
-    _UNROLL for (int q = 0; q < vectors; q++) sum[q] = (_vector){0};
-    for (int e = 0; e < count; e++) {
-        const real *row = w + events[e]*columns;
-        _UNROLL for (int q = 0; q < vectors; q++) sum[q] += *(const _vector *)(row + q*_LANES);
-    }
-    _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + q*_LANES) = sum[q];
-}
-
-_INLINE void _gather(const uint32_t *events, int count, const real *w, const int64_t columns, real *out) {
-    int64_t c = 0;
-    for (; c + 16*_LANES <= columns; c += 16*_LANES) _gather_part(16, events, count, w + c, columns, out + c);
-    if (c + 8*_LANES <= columns) _gather_part(8, events, count, w + c, columns, out + c), c += 8*_LANES;
-    if (c + 4*_LANES <= columns) _gather_part(4, events, count, w + c, columns, out + c), c += 4*_LANES;
-    for (; c + _LANES <= columns; c += _LANES) _gather_part(1, events, count, w + c, columns, out + c);
-    for (; c < columns; c++) {
-        real sum = 0;
-        for (int e = 0; e < count; e++) sum += w[events[e]*columns + c];
-        out[c] = sum;
-    }
-}
-""",
-    "_gather_scaled": """\
-// out = sum over events e of value[e]*w[e].
-_INLINE void _gather_scaled_part(
-    const int vectors, const uint32_t *events, const real *value, int count, const real *w, int64_t columns,
-    real *out) {
+    const int vectors, const int64_t width, const uint32_t *events, const real *value, int count, const real *w,
+    int64_t columns, real *out) {
     _CONTRACT
     _vector sum[16];
     _UNROLL for (int q = 0; q < vectors; q++) sum[q] = (_vector){0};
     for (int e = 0; e < count; e++) {
         const real *row = w + events[e]*columns;
-        const _vector scale = value[e] - (_vector){0};
-        _UNROLL for (int q = 0; q < vectors; q++) sum[q] += scale**(const _vector *)(row + q*_LANES);
+        if (value) {
+            const _vector scale = value[e] - (_vector){0};
+            _UNROLL for (int q = 0; q < vectors; q++) sum[q] += scale**(const _vector *)(row + _PLACE(q, width));
+        } else {
+            _UNROLL for (int q = 0; q < vectors; q++) sum[q] += *(const _vector *)(row + _PLACE(q, width));
+        }
     }
-    _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + q*_LANES) = sum[q];
+    _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + _PLACE(q, width)) = sum[q];
 }
 
-_INLINE void _gather_scaled(
+_INLINE void _gather(
     const uint32_t *events, const real *value, int count, const real *w, const int64_t columns, real *out) {
-    int64_t c = 0;
-    for (; c + 16*_LANES <= columns; c += 16*_LANES)
-        _gather_scaled_part(16, events, value, count, w + c, columns, out + c);
-    if (c + 8*_LANES <= columns) _gather_scaled_part(8, events, value, count, w + c, columns, out + c), c += 8*_LANES;
-    if (c + 4*_LANES <= columns) _gather_scaled_part(4, events, value, count, w + c, columns, out + c), c += 4*_LANES;
-    for (; c + _LANES <= columns; c += _LANES) _gather_scaled_part(1, events, value, count, w + c, columns, out + c);
-    for (; c < columns; c++) {
-        real sum = 0;
-        for (int e = 0; e < count; e++) sum = _fma(value[e], w[events[e]*columns + c], sum);
-        out[c] = sum;
+    if (columns < _LANES) {
+        real sum[_LANES] = {0};
+        for (int e = 0; e < count; e++)
+            for (int64_t c = 0; c < columns; c++)
+                sum[c] = _fma(value ? value[e] : 1, w[events[e]*columns + c], sum[c]);
+        for (int64_t c = 0; c < columns; c++) out[c] = sum[c];
+        return;
     }
+    const int64_t wide = 16*_LANES, whole = columns/wide*wide, rest = columns - whole;
+    for (int64_t c = 0; c < whole; c += wide) _gather_part(16, wide, events, value, count, w + c, columns, out + c);
+    const int vectors = (int)((rest + _LANES - 1)/_LANES);
+    if (vectors) _gather_part(vectors, rest, events, value, count, w + whole, columns, out + whole);
 }
 """,
     "_dense": """\
-// out[r] = x[r] @ w for rows of x: ROWS rows by two vectors of columns at a time, in registers.
+// out[r] = x[r] @ w for rows of x: _TILE rows by two vectors of columns at a time, in registers.
 #if defined(__AVX512F__)
 enum { _TILE = 8 };
 #else
@@ -223,58 +204,75 @@ _INLINE void _dense_part(
         _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + r*out_stride + q*_LANES) = sum[r][q];
 }
 
+// Rows and columns that do not fill the last tile are computed twice, with the same result.
+_INLINE void _dense_columns(
+    const int vectors, int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w,
+    real *out, int64_t out_stride) {
+    const int64_t width = vectors*_LANES;
+    for (int64_t at = 0; at < columns; at += width) {
+        const int64_t c = at + width <= columns ? at : columns - width;
+        if (rows >= _TILE) {
+            for (int64_t next = 0; next < rows; next += _TILE) {
+                const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
+                _dense_part(_TILE, vectors, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+            }
+        } else {
+            for (int64_t r = 0; r < rows; r++)
+                _dense_part(1, vectors, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+        }
+    }
+}
+
 _FUSED static void _dense(
     int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w,
     real *out, int64_t out_stride) {
-    int64_t c = 0;
-    for (; c + 2*_LANES <= columns; c += 2*_LANES) {
-        int64_t r = 0;
-        for (; r + _TILE <= rows; r += _TILE)
-            _dense_part(_TILE, 2, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
-        for (; r < rows; r++)
-            _dense_part(1, 2, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
-    }
-    for (; c + _LANES <= columns; c += _LANES)
-        for (int64_t r = 0; r < rows; r++)
-            _dense_part(1, 1, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
-    for (; c < columns; c++)
+    if (columns >= 2*_LANES) {
+        _dense_columns(2, rows, depth, columns, x, x_stride, w, out, out_stride);
+    } else if (columns >= _LANES) {
+        _dense_columns(1, rows, depth, columns, x, x_stride, w, out, out_stride);
+    } else {
         for (int64_t r = 0; r < rows; r++) {
-            real sum = 0;
-            for (int64_t k = 0; k < depth; k++) sum = _fma(x[r*x_stride + k], w[k*columns + c], sum);
-            out[r*out_stride + c] = sum;
+            real sum[_LANES] = {0};
+            for (int64_t k = 0; k < depth; k++)
+                for (int64_t c = 0; c < columns; c++) sum[c] = _fma(x[r*x_stride + k], w[k*columns + c], sum[c]);
+            for (int64_t c = 0; c < columns; c++) out[r*out_stride + c] = sum[c];
         }
+    }
 }
 """,
     "_scatter": """\
-// dw[e] += value[e]*g for every event e; a null `value` stands for ones.
+// dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones.
 _INLINE void _scatter_part(
-    const int vectors, const uint32_t *events, const real *value, int count, const real *g, real *dw, int64_t columns) {
+    const int vectors, const int64_t width, const uint32_t *events, const real *value, int count, const real *g,
+    real *dw, int64_t columns) {
     _CONTRACT
     _vector part[16];
-    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + q*_LANES);
+    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + _PLACE(q, width));
+    for (int64_t n = 0; n < vectors*_LANES - width; n++) part[vectors - 1][n] = 0;  // these the vector before adds
     for (int e = 0; e < count; e++) {
         real *row = dw + events[e]*columns;
         if (value) {
             const _vector scale = value[e] - (_vector){0};
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += scale*part[q];
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + _PLACE(q, width)) += scale*part[q];
         } else {
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += part[q];
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + _PLACE(q, width)) += part[q];
         }
     }
 }
 
 _INLINE void _scatter(
     const uint32_t *events, const real *value, int count, const real *g, real *dw, const int64_t columns) {
-    int64_t c = 0;
-    for (; c + 16*_LANES <= columns; c += 16*_LANES) _scatter_part(16, events, value, count, g + c, dw + c, columns);
-    if (c + 8*_LANES <= columns) _scatter_part(8, events, value, count, g + c, dw + c, columns), c += 8*_LANES;
-    if (c + 4*_LANES <= columns) _scatter_part(4, events, value, count, g + c, dw + c, columns), c += 4*_LANES;
-    for (; c + _LANES <= columns; c += _LANES) _scatter_part(1, events, value, count, g + c, dw + c, columns);
-    for (; c < columns; c++)
+    if (columns < _LANES) {
         for (int e = 0; e < count; e++) {
-            real *cell = dw + events[e]*columns + c;
-            *cell = _fma(value ? value[e] : 1, g[c], *cell);
+            real *row = dw + events[e]*columns;
+            for (int64_t c = 0; c < columns; c++) row[c] = _fma(value ? value[e] : 1, g[c], row[c]);
         }
+        return;
+    }
+    const int64_t wide = 16*_LANES, whole = columns/wide*wide, rest = columns - whole;
+    for (int64_t c = 0; c < whole; c += wide) _scatter_part(16, wide, events, value, count, g + c, dw + c, columns);
+    const int vectors = (int)((rest + _LANES - 1)/_LANES);
+    if (vectors) _scatter_part(vectors, rest, events, value, count, g + whole, dw + whole, columns);
 }
 """,
 }

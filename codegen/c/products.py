@@ -51,8 +51,8 @@ def is_event_driven(schedule: Schedule, kernel: Kernel) -> bool:
     if len(graph.outputs) != 1 or any(h.final for h in graph.histories):
         return False
     product = find_product(kernel)
-    kept = {schedule.buffers[name].storage for name in (product.source.source, product.init) if name}
-    return len(kept) == 1 and "int32" not in kept
+    names = [name for name in (product.source.source, product.init) if name]
+    return all(schedule.buffers[name].storage != "int32" for name in names)
 
 
 def emit_product(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
@@ -78,10 +78,6 @@ class _Events:
         """Write both functions."""
         w, name = self.w, self.kernel.name
         head = "(const int64_t *_size, void *const *_p, const int64_t *_stride)"
-        with w.block(f"static const {self.kind} *_source_{name}(", "}"):
-            w.line(f"const int64_t *_size, void *const *_p, const int64_t *_stride, int64_t row, {self.kind} *zero) {{")
-            self._source()
-        w.line()
         with w.block(f"int64_t {name}_density{head} {{  // elements that are not 0, of 64 rows, per million", "}"):
             self._density()
         w.line()
@@ -90,49 +86,63 @@ class _Events:
             if not self.binary:
                 w.line(f"{self.real} values[{ROWS}][{self.pre}];")
             w.line(f"int count[{ROWS}];")
-            w.line(f"{self.kind} zero[{self.pre}];")
         w.line()
         with w.block(f"void {name}{head} {{", "}"):
             self._project() if isinstance(self.product.node, Project) else self._outer()
 
-    def _source(self) -> None:
-        """Write the pointer to the source of one row of (T, B)."""
-        w, product = self.w, self.product
-        index = self._index(product.source.source)
-        pointer = f"(const {self.kind} *)_p[{index}]"
-        w.line("const int64_t t = row/_size[1], b = row%_size[1];")
-        if product.delay:
-            before = "zero"
-            if product.init:
-                init = self._index(product.init)
-                slot = f"(t + {self.schedule.buffers[product.init].depth - product.delay})"
-                before = f"(const {self.kind} *)_p[{init}] + {slot}*_stride[{2 * init}] + b*_stride[{2 * init + 1}]"
-            w.line(f"if (t < {product.delay}) return {before};")
-        t = f"(t - {product.delay})" if product.delay else "t"
-        w.line(f"return {pointer} + {t}*_stride[{2 * index}] + b*_stride[{2 * index + 1}];")
+    def _pointer(self, buffer: str, first: str) -> str:
+        """Return the row of `buffer` that starts at `first` along its leading axis and at _b."""
+        index = self._index(buffer)
+        kind = "uint8_t" if self.schedule.buffers[buffer].storage == "uint8" else self.real
+        return f"(const {kind} *)_p[{index}] + {first}*_stride[{2 * index}] + _b*_stride[{2 * index + 1}]"
 
     def _density(self) -> None:
-        w, name = self.w, self.kernel.name
-        w.line("const int64_t rows = _size[0]*_size[1], step = rows > 64 ? rows/64 : 1;")
+        w, product = self.w, self.product
+        w.line(f"const int64_t rows = (_size[0] - {product.delay})*_size[1], step = rows > 64 ? rows/64 : 1;")
         w.line("int64_t found = 0, seen = 0;")
-        w.line(f"static {self.kind} zero[{self.pre}];")
         with w.block("for (int64_t row = 0; row < rows; row += step) {", "}"):
-            w.line(f"const {self.kind} *x = _source_{name}(_size, _p, _stride, row, zero);")
+            w.line("const int64_t _t = row/_size[1], _b = row%_size[1];")
+            w.line(f"const {self.kind} *x = {self._pointer(product.source.source, '_t')};")
             w.line(f"for (int64_t k = 0; k < {self.pre}; k++) found += x[k] != 0;")
             w.line(f"seen += {self.pre};")
         w.line("return seen ? found*1000000/seen : 0;")
 
     def _events(self) -> None:
         """Write the search of a block of rows, starting at _row0."""
-        w, name = self.w, self.kernel.name
+        w, product = self.w, self.product
         with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
-            w.line(f"const {self.kind} *x = _source_{name}(_size, _p, _stride, _row0 + _r, _m->zero);")
-            first = " + _first" if isinstance(self.product.node, Outer) else ""
-            count = "_width" if first else str(self.pre)
-            w.line(f"_m->count[_r] = {self.scan}(x{first}, {count}, _m->events[_r]);")
-            if not self.binary:
-                value = f"x[_m->events[_r][_e]{first}]"
-                w.line(f"for (int _e = 0; _e < _m->count[_r]; _e++) _m->values[_r][_e] = {value};")
+            w.line("const int64_t _t = (_row0 + _r)/_B, _b = (_row0 + _r)%_B;")
+            if product.delay:
+                with w.block(f"if (_t < {product.delay}) {{  // before the first step", "}"):
+                    self._early()
+                    w.line("continue;")
+            t = f"(_t - {product.delay})" if product.delay else "_t"
+            w.line(f"const {self.kind} *x = {self._pointer(product.source.source, t)}{self._first()};")
+            self._search(self.scan, "x")
+
+    def _early(self) -> None:
+        w, product = self.w, self.product
+        if product.init is None:
+            w.line("_m->count[_r] = 0;")
+            return
+        buffer = self.schedule.buffers[product.init]
+        scan = f"_events_{buffer.storage}"
+        self.printer.used.add(scan)
+        slot = f"(_t + {buffer.depth - product.delay})"
+        kind = "uint8_t" if buffer.storage == "uint8" else self.real
+        w.line(f"const {kind} *before = {self._pointer(product.init, slot)}{self._first()};")
+        self._search(scan, "before")
+
+    def _search(self, scan: str, row: str) -> None:
+        w = self.w
+        count = "_width" if isinstance(self.product.node, Outer) else str(self.pre)
+        w.line(f"_m->count[_r] = {scan}({row}, {count}, _m->events[_r]);")
+        if not self.binary:
+            value = f"{row}[_m->events[_r][_e]]"
+            w.line(f"for (int _e = 0; _e < _m->count[_r]; _e++) _m->values[_r][_e] = {value};")
+
+    def _first(self) -> str:
+        return " + _first" if isinstance(self.product.node, Outer) else ""
 
     def _rows(self) -> None:
         w = self.w
@@ -147,16 +157,14 @@ class _Events:
     def _space(self) -> None:
         w = self.w
         w.line(f"struct _{self.kernel.name} *_m = _take(sizeof *_m);")
-        w.line("__builtin_memset(_m->zero, 0, sizeof _m->zero);")
 
     def _project(self) -> None:
         w, product = self.w, self.product
         post = self.schedule.sizes[product.other.value.type.axes[1]]
         weight = self._index(product.other.source)
         out = self._index(self.kernel.graph.outputs[0].name)
-        function = "_gather" if self.binary else "_gather_scaled"
-        values = "" if self.binary else "_m->values[_r], "
-        self.printer.used.add(function)
+        values = "0" if self.binary else "_m->values[_r]"
+        self.printer.used.add("_gather")
         self._head()
         w.line(f"const {self.real} *_w = _p[{weight}];")
         w.line(f"{self.real} *_out = _p[{out}];")
@@ -169,7 +177,7 @@ class _Events:
                 with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
                     w.line("const int64_t _t = (_row0 + _r)/_B, _b = (_row0 + _r)%_B;")
                     row = f"_out + _t*_stride[{2 * out}] + _b*_stride[{2 * out + 1}]"
-                    call = f"{function}(_m->events[_r], {values}_m->count[_r], _w, {post}, {row});"
+                    call = f"_gather(_m->events[_r], {values}, _m->count[_r], _w, {post}, {row});"
                     w.line(call, product.node.result.loc)
             w.line("free(_m);")
 
