@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +13,7 @@ import torch
 from graphc.codegen.triton import Plan, Pointer, plan
 from graphc.ir import GraphcError, Kernel, Schedule, TargetError
 
+from .cache import content_hash, fetch
 from .products import run_product
 
 REAL = {"float32": torch.float32, "float64": torch.float64}
@@ -150,21 +148,15 @@ def interpreting() -> bool:
 
 def import_text(text: str) -> ModuleType:
     """Return the module with source `text`; Triton reads sources from files, so it is written to the cache first."""
-    name = f"graphc_triton_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-    path = _folder() / f"{name}.py"
-    if not path.exists() or path.read_text() != text:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".py", delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)
+
+    def write(file: Path) -> None:
+        file.write_text(text)
+
+    name = f"graphc_triton_{content_hash(text)}"
+    path = fetch(name, ".py", write)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise GraphcError(f"cannot import {path}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _folder() -> Path:
-    folder = Path(os.environ.get("GRAPHC_CACHE") or Path.home() / ".cache" / "graphc") / "triton"
-    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-    return folder
