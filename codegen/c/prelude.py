@@ -131,6 +131,21 @@ COMPRESS
 static int _events_uint8(const uint8_t *x, int64_t count, uint32_t *events) {
     int found = 0;
     int64_t k = 0;
+#if defined(_AVX512) && defined(__AVX512BW__)
+    typedef int lanes __attribute__((vector_size(64)));
+    typedef int loose __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef char bytes __attribute__((vector_size(64), aligned(1), may_alias));
+    lanes number = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (; k + 64 <= count; k += 64) {
+        const bytes all = *(const bytes *)(x + k);
+        const uint64_t mask = __builtin_ia32_ptestmb512(all, all, (unsigned long long)-1);
+        for (int q = 0; q < 64; q += 16, number += 16) {
+            const unsigned short part = (unsigned short)(mask >> q);
+            *(loose *)(events + found) = (lanes)__builtin_ia32_compresssi512_mask(number, (lanes){0}, part);
+            found += __builtin_popcount(part);
+        }
+    }
+#endif
     for (; k + 8 <= count; k += 8) {
         uint64_t eight;
         __builtin_memcpy(&eight, x + k, 8);
@@ -241,38 +256,42 @@ _FUSED static void _dense(
 }
 """,
     "_scatter": """\
-// dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones.
+// dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones. The vectors of a row do not
+// overlap: a load that needs parts of two stores waits for both.
+typedef real _quarter __attribute__((vector_size(_BYTES/4), aligned(sizeof(real)), may_alias));
+
 _INLINE void _scatter_part(
-    const int vectors, const int64_t width, const uint32_t *events, const real *value, int count, const real *g,
-    real *dw, int64_t columns) {
+    const int vectors, const int quarters, const int singles, const uint32_t *events, const real *value, int count,
+    const real *g, real *dw, int64_t columns) {
     _CONTRACT
+    enum { _FEW = _LANES/4 };
+    const real *g4 = g + vectors*_LANES, *g1 = g4 + quarters*_FEW;
     _vector part[16];
-    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + _PLACE(q, width));
-    for (int64_t n = 0; n < vectors*_LANES - width; n++) part[vectors - 1][n] = 0;  // these the vector before adds
+    _quarter small[4];
+    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + q*_LANES);
+    _UNROLL for (int q = 0; q < quarters; q++) small[q] = *(const _quarter *)(g4 + q*_FEW);
     for (int e = 0; e < count; e++) {
-        real *row = dw + events[e]*columns;
+        real *row = dw + events[e]*columns, *row4 = row + vectors*_LANES, *row1 = row4 + quarters*_FEW;
+        const real scale = value ? value[e] : 1;
+        const _vector wide = scale - (_vector){0};
+        const _quarter narrow = scale - (_quarter){0};
         if (value) {
-            const _vector scale = value[e] - (_vector){0};
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + _PLACE(q, width)) += scale*part[q];
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += wide*part[q];
+            _UNROLL for (int q = 0; q < quarters; q++) *(_quarter *)(row4 + q*_FEW) += narrow*small[q];
         } else {
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + _PLACE(q, width)) += part[q];
+            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += part[q];
+            _UNROLL for (int q = 0; q < quarters; q++) *(_quarter *)(row4 + q*_FEW) += small[q];
         }
+        for (int q = 0; q < singles; q++) row1[q] = _fma(scale, g1[q], row1[q]);
     }
 }
 
 _INLINE void _scatter(
     const uint32_t *events, const real *value, int count, const real *g, real *dw, const int64_t columns) {
-    if (columns < _LANES) {
-        for (int e = 0; e < count; e++) {
-            real *row = dw + events[e]*columns;
-            for (int64_t c = 0; c < columns; c++) row[c] = _fma(value ? value[e] : 1, g[c], row[c]);
-        }
-        return;
-    }
     const int64_t wide = 16*_LANES, whole = columns/wide*wide, rest = columns - whole;
-    for (int64_t c = 0; c < whole; c += wide) _scatter_part(16, wide, events, value, count, g + c, dw + c, columns);
-    const int vectors = (int)((rest + _LANES - 1)/_LANES);
-    if (vectors) _scatter_part(vectors, rest, events, value, count, g + whole, dw + whole, columns);
+    for (int64_t c = 0; c < whole; c += wide) _scatter_part(16, 0, 0, events, value, count, g + c, dw + c, columns);
+    const int vectors = (int)(rest/_LANES), quarters = (int)(rest%_LANES/(_LANES/4)), singles = (int)(rest%(_LANES/4));
+    if (rest) _scatter_part(vectors, quarters, singles, events, value, count, g + whole, dw + whole, columns);
 }
 """,
 }
