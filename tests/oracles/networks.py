@@ -82,6 +82,7 @@ SCALES: dict[str, Scale] = {
         0.05, 200, (20.0, 20.0), 10.0, ("g_Na", "g_K"), ("v", -70.0, -55.0), density=None, least=0.004
     ),
     "MorrisLecar": Scale(0.4, 150, (60.0, 30.0), 4.0, ("phi", "g_Ca"), ("v", -60.0, -30.0), density=None, least=0.006),
+    "FitzHughNagumo": Scale(0.25, 150, (0.3, 0.2), 10.0, ("tau",), ("v", -1.2, 1.0), density=None, least=0.008),
     "CTRNN": Scale(1.0, 40, (0.0, 1.0), 1.0, ("tau", "bias"), ("v", -1.0, 1.0), density=None, least=0.0),
 }
 
