@@ -109,6 +109,7 @@ def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
     layout.inputs = {i.value: i for i in graph.inputs}
     for nodes in kernel.loops:
         _add_group(layout, nodes)
+    _sink(layout.groups)
     product = any(g.product for g in layout.groups)
     axes = {g.axes for g in layout.groups} | {c.current.type.axes for c in graph.carries}
     widest = max((layout.size(v) for v in graph.values if len(v.type.axes) == 1), default=1)
@@ -143,6 +144,36 @@ def _add_group(layout: Layout, nodes: Iterable[Node]) -> None:
         if layout.groups and layout.groups[-1].product is None and layout.groups[-1].axes == over:
             inside = [*layout.groups.pop().nodes, *inside]
         layout.groups.append(Group(tuple(inside), over, math.prod(layout.schedule.sizes[a] for a in over)))
+
+
+def _sink(groups: list[Group]) -> None:
+    """Move elementwise nodes into the next loop over their axes, where nothing in between reads them.
+
+    before:  drive = x*w             after:  back = z @ u
+             back = z @ u                    drive = x*w
+             i = drive + back                i = drive + back
+    """
+    for g in range(len(groups) - 2, -1, -1):
+        group = groups[g]
+        later = next((k for k in range(g + 1, len(groups)) if _matches(groups[k], group)), None)
+        if group.product or later is None:
+            continue
+        needed = {v for other in groups[g + 1 : later] for v in other.operands}
+        kept: list[Node] = []
+        moved: list[Node] = []
+        for node in reversed(group.nodes):
+            if node.result in needed:
+                kept.append(node)
+                needed.update(node.operands)
+            else:
+                moved.append(node)
+        group.nodes = tuple(reversed(kept))
+        groups[later].nodes = (*reversed(moved), *groups[later].nodes)
+    groups[:] = [group for group in groups if group.nodes]
+
+
+def _matches(one: Group, other: Group) -> bool:
+    return one.product is None and one.axes == other.axes
 
 
 def _place(layout: Layout) -> None:
