@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 TARGETS = ("auto", "c", "triton", "reference")
 
 
-def compile(network: Network, *, learn: Any = "bptt", target: str = "auto", dtype: Any = None, observers: Sequence[Observer] = ()) -> Model:
+def compile(
+    network: Network,
+    *,
+    learn: Any = "bptt",
+    target: str = "auto",
+    dtype: Any = None,
+    observers: Sequence[Observer] = (),
+) -> Model:
     """Compile `network` into a torch module. Reads as the table of contents of this repository.
 
     Args:
@@ -43,8 +50,9 @@ def compile(network: Network, *, learn: Any = "bptt", target: str = "auto", dtyp
     learned = frozenset(p.name for p in program.parameters if p.learn) if trainable else frozenset()
     compiler = NetworkCompiler(network, tuple(observers))
     program = compiler.program(Request(wrt=learned))
-    from graphc.runtime import Model  # torch is imported here, not at `import graphc`
     import torch
+
+    from graphc.runtime import Model  # torch is imported here, not at `import graphc`
 
     return Model(compiler, program, target, torch.float32 if dtype is None else dtype, trainable)
 

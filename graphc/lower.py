@@ -247,7 +247,8 @@ class Lowering:
             return self.block.input(record.owner, Type("real", True, (self.axis[record.owner],)), "sequence")
         if record.owner in self.network.connections:
             raise DeclarationError(
-                f"recording '{record.owner}.{record.signal}' is not supported yet: a weight without plasticity does not change in a run",
+                f"recording '{record.owner}.{record.signal}' is not supported yet: "
+                "a weight without plasticity does not change in a run",
                 self.network.connections[record.owner].loc,
                 f"read model.{record.owner}.weight",
             )

@@ -151,7 +151,8 @@ class PopulationStep:
         for state, expr in neuron.ode.items():
             if neuron.integrator in ("heun", "rk4") and any(m.free_symbols & set(states) for m in markers(expr)):
                 raise DeclarationError(
-                    f"d{state.name}/dt of neuron '{neuron.name}' stops or delays a state inside the stages of {neuron.integrator}",
+                    f"d{state.name}/dt of neuron '{neuron.name}' stops or delays a state "
+                    f"inside the stages of {neuron.integrator}",
                     neuron.loc_of("ode", state),
                     'use integrator="euler" or "exponential_euler"',
                 )

@@ -16,7 +16,9 @@ from .functions import exprel, exprel_prime, relu, sigmoid, softplus
 Evaluator = Callable[[Mapping[str, torch.Tensor], torch.dtype, "torch.device | None"], torch.Tensor]
 
 
-def evaluate(expr: sympy.Expr, values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None) -> torch.Tensor:
+def evaluate(
+    expr: sympy.Expr, values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None
+) -> torch.Tensor:
     """Return `expr` with every symbol replaced by the tensor of its name, in `dtype`."""
     return _compiled(expr)(values, dtype, device)
 

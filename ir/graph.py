@@ -28,7 +28,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """A tensor of the program that the graph writes: the value at every step, its `sum` over the steps, or the one value."""
+    """A tensor of the program that the graph writes: the value at every step, its `sum` over them, or the one value."""
 
     name: str
     value: Value
@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carry:
-    """A state: `current` at the start of a step, `next` at its end. `init` and `final` name tensors; no init is zero."""
+    """A state, `current` at the start of a step, `next` at its end. `init` and `final` name tensors; no init is zero."""
 
     name: str
     current: Value
@@ -48,7 +48,10 @@ class Carry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """The last `depth` values of `value`, read by Read nodes. `init` names the tensor (depth, ...), oldest first, of before the loop."""
+    """The last `depth` values of `value`, read by Read nodes.
+
+    `init` names the tensor (depth, ...), oldest first, of what came before the loop; `final` the one of what it leaves.
+    """
 
     name: str
     value: Value

@@ -43,13 +43,15 @@ class Mode:
     relaxed: bool = False
 
 
-def interpret(program: Program, tensors: Mapping[str, torch.Tensor], mode: Mode | None = None, backward: bool = False) -> dict[str, torch.Tensor]:
+def interpret(
+    program: Program, tensors: Mapping[str, torch.Tensor], mode: Mode | None = None, backward: bool = False
+) -> dict[str, torch.Tensor]:
     """Run the regions of `program` and return every tensor they wrote, beside those given.
 
     Args:
         program: a program after `discretize`.
-        tensors: parameters, inputs (T, B, N), initial states by name, and the number of the first step "@t". With `backward`, also what
-            the forward half wrote and the gradients of its outputs.
+        tensors: parameters, inputs (T, B, N), initial states by name, and the number of the first step "@t". With
+            `backward`, also what the forward half wrote and the gradients of its outputs.
         mode: dtype and relaxation.
         backward: run the backward regions, else the others.
     """
@@ -74,7 +76,7 @@ def run_region(region: Region, program: Program, env: Tensors, mode: Mode) -> No
 
 
 def extent(program: Program, env: Mapping[str, torch.Tensor]) -> tuple[int, int]:
-    """Return (T, B) as the tensors of `env` have them; the entries "@T" and "@B" stand in for a network without inputs."""
+    """Return (T, B) of the inputs in `env`; the entries "@T" and "@B" stand in for a network without inputs."""
     for tensor in program.inputs:
         if tensor.name in env:
             return env[tensor.name].shape[0], env[tensor.name].shape[1]
@@ -147,7 +149,9 @@ def _run_all_steps(graph: Graph, program: Program, env: Tensors, mode: Mode, ste
 
     def shifted(history: History, delay: int) -> torch.Tensor:
         sequence = run.values[history.value]
-        before = _cast(env[history.init], mode) if history.init else sequence.new_zeros((history.depth, *sequence.shape[1:]))
+        before = (
+            _cast(env[history.init], mode) if history.init else sequence.new_zeros((history.depth, *sequence.shape[1:]))
+        )
         return torch.cat([before[history.depth - delay :], sequence])[:steps]
 
     run.shifted = shifted
@@ -188,7 +192,9 @@ class _Step:
             case Time(dt=dt):
                 return torch.tensor(self.step * dt, dtype=self.mode.dtype, device=self._device())
             case Map(expr=expr):
-                return evaluate(expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device())
+                return evaluate(
+                    expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device()
+                )
             case Test(strict=strict):
                 return _fires(args[0], strict).to(self.mode.dtype)
             case Spike():
@@ -211,7 +217,9 @@ class _Step:
                 return self._reduce(node, args[0])
             case Spread(result=result):
                 shape = self.shape(result)
-                return args[0].expand((args[0].shape[0], *shape) if self.leading and args[0].dim() > len(shape) else shape)
+                return args[0].expand(
+                    (args[0].shape[0], *shape) if self.leading and args[0].dim() > len(shape) else shape
+                )
             case Read(history=name, delay=delay):
                 if self.shifted is not None:
                     return self.shifted(self.graph.history(name), delay)
@@ -220,7 +228,9 @@ class _Step:
             case Propagator():
                 return self._propagator(node, args)
             case _:
-                raise VerifyError(f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc)
+                raise VerifyError(
+                    f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc
+                )
 
     def _device(self) -> torch.device | None:
         return next((v.device for v in self.values.values()), None)

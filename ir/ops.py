@@ -80,8 +80,8 @@ class Test(Node):
 class Spike(Node):
     """The spike, z = 1 where the condition c (first operand) is > 0, or >= 0 where not `strict`, and NaN is no spike.
 
-    An optional second operand, a bool, blocks it: where it holds z = 0 and dz/dc = 0. Elsewhere dz/dc is `derivative`, an
-    expression of the symbol `c`; `antiderivative` is its integral, which stands for z in relaxed checks.
+    An optional second operand, a bool, blocks it: where it holds z = 0 and dz/dc = 0. Elsewhere dz/dc is `derivative`,
+    an expression of the symbol `c`; `antiderivative` is its integral, which stands for z in relaxed checks.
     """
 
     strict: bool
@@ -114,7 +114,7 @@ class Reset(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Count(Node):
-    """The refractory counter, operands (count, z, n): n after a spike, else one less, at least 0. It has no derivative."""
+    """The refractory counter, operands (count, z, n): n after a spike, else one less, at least 0; without derivative."""
 
     def infer_type(self) -> Type:
         return self.operands[0].type
@@ -231,7 +231,7 @@ class Propagator(Node):
 class OdeSystem:
     """The equations of one population: ``d state / dt = rate`` for each of `states`, to be advanced over `h` ms.
 
-    `rates` are expressions of the names of the operands of its Ode nodes, whose first len(states) operands are the states.
+    `rates` are expressions of the names of the operands of its Ode nodes, the first len(states) of them the states.
     `held` is the number of an operand of type bool, or None: where it holds, `holds[k]` states have derivative 0.
     """
 

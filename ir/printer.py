@@ -35,7 +35,10 @@ def _graph(graph: Graph) -> str:
     lines += [f"  %{c.current.name}: {c.current.type} = carry {c.name} from {c.init or 'zero'}" for c in graph.carries]
     lines += [f"  {_node(node)}" for node in graph.nodes]
     lines += [f"  carry {c.name} <- %{c.next.name}{f' to {c.final}' if c.final else ''}" for c in graph.carries]
-    lines += [f"  history {h.name}[{h.depth}] <- %{h.value.name}{f' to {h.final}' if h.final else ''}" for h in graph.histories]
+    lines += [
+        f"  history {h.name}[{h.depth}] <- %{h.value.name}{f' to {h.final}' if h.final else ''}"
+        for h in graph.histories
+    ]
     lines += [f"  {o.kind} {o.name} <- %{o.value.name}" for o in graph.outputs]
     return "\n".join(lines)
 

@@ -44,11 +44,11 @@ class Buffer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """One launch. `graph` is its code; a `product` holds one Project, ProjectTransposed or Outer over all steps, and its Read.
+    """One launch. `graph` is its code; a `product` holds one Project, ProjectTransposed or Outer over all steps.
 
     Attributes:
-        loops: the nodes of `graph` in order, grouped: a group of elementwise nodes over one axis is one loop over neurons,
-            a product is a group of its own, scalars are groups of nodes without axes.
+        loops: the nodes of `graph` in order, grouped: elementwise nodes over one axis are one loop over neurons, a
+            product is a group of its own, scalars are groups of nodes without axes.
         strategy: how the target lays the work out; `options` are its tiles.
         checks: real values that must be finite at every step, each with the name to report.
     """

@@ -13,8 +13,8 @@ _WIDTH: dict[Dtype, int] = {"bool": 0, "int": 1, "real": 2}
 class Type:
     """Domain and element of a value.
 
-    `real` is the state dtype, float32 or float64, which the build key chooses. `axes` is () for a scalar, (population,) for
-    one number per neuron and (pre, post) for one per synapse; populations joined one to one share an axis.
+    `real` is the state dtype, float32 or float64, which the build key chooses. `axes` is () for a scalar, (population,)
+    for one number per neuron and (pre, post) for one per synapse; populations joined one to one share an axis.
     """
 
     dtype: Dtype = "real"

@@ -40,7 +40,11 @@ def verify(program: Program) -> None:
     """Raise a VerifyError where `program` breaks a rule of the IR."""
     if program.stage not in LEGAL:
         raise VerifyError(f"unknown stage {program.stage!r}")
-    known = {p.name for p in program.parameters} | {t.name for t in program.inputs} | {initial(t.name) for t in program.states}
+    known = (
+        {p.name for p in program.parameters}
+        | {t.name for t in program.inputs}
+        | {initial(t.name) for t in program.states}
+    )
     verify_graph(program.initial, program.sizes)
     for region in program.regions:
         _verify_region(region, program, known)
@@ -98,7 +102,10 @@ def verify_graph(graph: Graph, sizes: object = None) -> None:
                 node.fail(f"reads the unknown history {node.history!r}")
             history = graph.history(node.history)
             if node.delay > history.depth or node.result.type != history.value.type:
-                node.fail(f"reads {node.delay} steps back in {node.history!r}, which keeps {history.depth} of {history.value.type}")
+                node.fail(
+                    f"reads {node.delay} steps back in {node.history!r}, "
+                    f"which keeps {history.depth} of {history.value.type}"
+                )
         node.verify()
         define(node.result)
     for value in graph.results:
@@ -106,4 +113,6 @@ def verify_graph(graph: Graph, sizes: object = None) -> None:
             raise VerifyError(f"graph {graph.name!r} returns %{value.name}, which is not defined", value.loc)
     for carry in graph.carries:
         if carry.current.type != carry.next.type:
-            raise VerifyError(f"carry {carry.name!r} changes type: {carry.current.type} to {carry.next.type}", carry.next.loc)
+            raise VerifyError(
+                f"carry {carry.name!r} changes type: {carry.current.type} to {carry.next.type}", carry.next.loc
+            )

@@ -36,8 +36,8 @@ from graphc.ir import (
 )
 from graphc.ir.ops import C
 
-from .build import Builder, dependents
 from .base import Request
+from .build import Builder, dependents
 
 _OPAQUE: tuple[type[Node], ...] = (StopGradient, Test, Count)
 
@@ -67,7 +67,11 @@ class Adjoint:
             return program.with_regions([_unstopped(once), _unstopped(steps)], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
         forward, backward = _Reverse(steps.graph, active, self.request).run()
-        regions = [_unstopped(once), _unstopped(replace(steps, graph=forward)), Region("reverse", backward, backward=True)]
+        regions = [
+            _unstopped(once),
+            _unstopped(replace(steps, graph=forward)),
+            Region("reverse", backward, backward=True),
+        ]
         return program.with_regions(regions, "differentiated")
 
 
@@ -169,7 +173,9 @@ class _Reverse:
             if isinstance(node, Read) and node.result in self.relevant:
                 history = self.forward.history(node.history)
                 name = f"{gradient(node.history)}@{node.delay}"
-                result = self.build.new(f"d_{history.value.name}_at_{node.delay}", node.result.type.with_dtype("real"), history.value)
+                result = self.build.new(
+                    f"d_{history.value.name}_at_{node.delay}", node.result.type.with_dtype("real"), history.value
+                )
                 read = Read(result=result, history=name, delay=node.delay)
                 if history.value in self.relevant:
                     self._add(history.value, self.build.add(read))

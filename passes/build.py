@@ -51,7 +51,9 @@ class Builder:
         if key not in self._made:
             operands = tuple(self.values[s.name] for s in sorted(expr.free_symbols, key=str))
             draft = Map(result=Value("", Type()), operands=operands, expr=expr)
-            self._made[key] = self.add(Map(result=self.new(wanted, draft.infer_type(), like), operands=operands, expr=expr))
+            self._made[key] = self.add(
+                Map(result=self.new(wanted, draft.infer_type(), like), operands=operands, expr=expr)
+            )
         return self._made[key]
 
     def total(self, wanted: str, values: Iterable[Value]) -> Value:

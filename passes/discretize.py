@@ -90,7 +90,9 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
             continue
         constant = frozenset(symbol(v) for v in node.operands if v in fixed)
         states = [symbol(v) for v in node.operands[: len(node.system.states)]]
-        problem = Problem(node.system, dict(zip(states, node.system.rates, strict=True)), constant, {s: None for s in states})
+        problem = Problem(
+            node.system, dict(zip(states, node.system.rates, strict=True)), constant, {s: None for s in states}
+        )
         state = states[node.index]
         slope = sympy.diff(node.system.rates[node.index], state)
         if choose(problem)[node.index].integrator != "euler" or not slope.free_symbols <= set(numbers):
@@ -99,8 +101,8 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
         if fastest * node.system.h > 1:
             name = f"{node.system.owner}.{node.system.states[node.index]}"
             warnings.warn(
-                f"{node.result.loc}: dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms of '{name}', "
-                "which Euler integrates: the step overshoots; use a smaller dt or integrator='exponential_euler'",
+                f"{node.result.loc}: dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms "
+                f"of '{name}', which Euler integrates: the step overshoots; use a smaller dt or integrator='exponential_euler'",
                 GraphcWarning,
                 stacklevel=2,
             )

@@ -23,8 +23,7 @@ class Fuse:
     def run(self, program: Program) -> Program:
         """Return `program` with its loops reordered."""
         regions = [
-            replace(r, graph=graph) if (graph := reordered(r.graph)) is not r.graph else r
-            for r in program.regions
+            replace(r, graph=graph) if (graph := reordered(r.graph)) is not r.graph else r for r in program.regions
         ]
         return program.with_regions(regions)
 
@@ -65,7 +64,11 @@ def reordered(graph: Graph) -> Graph:
     while ready:
         same = [n for n in ready if group_of(n) == current]
         products = [n for n in ready if group_of(n)[:1] == ("product",)]
-        reads = [n for n in ready if isinstance(n, Read) and any(group_of(u)[:1] == ("product",) for u in users.get(n.result, ()))]
+        reads = [
+            n
+            for n in ready
+            if isinstance(n, Read) and any(group_of(u)[:1] == ("product",) for u in users.get(n.result, ()))
+        ]
         node = min(same or reads or products or list(ready), key=position.__getitem__)
         current = group_of(node)
         del ready[node]

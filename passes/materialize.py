@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from graphc.ir import Const, Count, Graph, Input, Map, Node, Output, Program, Region, Reset, Spike, Spread, Test, Time, Value
+from graphc.ir import (
+    Const,
+    Count,
+    Graph,
+    Input,
+    Map,
+    Node,
+    Output,
+    Program,
+    Region,
+    Reset,
+    Spike,
+    Spread,
+    Test,
+    Time,
+    Value,
+)
 
 _AGAIN: tuple[type[Node], ...] = (Map, Spike, Test, Reset, Spread, Count)
 
@@ -55,7 +70,8 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
             names.setdefault(value, f"saved {value.name}")
     sources = {i.value: i.source for i in graph.inputs} | names
     rebuilt = [
-        replace(r, graph=_recompute(r.graph, graph, cut, sources)) if r.kind == "reverse" and r.backward else r for r in regions
+        replace(r, graph=_recompute(r.graph, graph, cut, sources)) if r.kind == "reverse" and r.backward else r
+        for r in regions
     ]
     read = {i.source for r in rebuilt for i in r.graph.inputs}
     kept = [o for o in graph.outputs if not o.name.startswith("saved ") or o.name in read]
@@ -143,4 +159,3 @@ def _recompute(reverse: Graph, forward: Graph, cut: set[Value], sources: dict[Va
         bring(value)
     kept = tuple(i for v, i in read.items() if v not in mine)
     return replace(reverse, inputs=kept + tuple(added.values()), nodes=(*nodes, *reverse.nodes))
-

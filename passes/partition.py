@@ -133,7 +133,7 @@ class _Cut:
         return [self._region(number) for number in sorted(self.stages)]
 
     def _home(self, output: Output) -> int:
-        """Return the stage that writes `output`: that of its value, but no input, number or shift is written by a product's."""
+        """Return the stage that writes `output`: that of its value, but a stage of products writes products only."""
         level = self.level[output.value]
         node = self.definition.get(output.value)
         return level if isinstance(node, PRODUCTS) and level % 2 == 0 else level + 1 - level % 2
@@ -148,7 +148,7 @@ class _Cut:
         self.stage(stage).present.add(node.result)
 
     def _need(self, value: Value, number: int) -> None:
-        """Make `value` readable in stage `number`: compute a number or a shift there, else read what another stage wrote."""
+        """Make `value` readable in stage `number`: numbers and shifts are computed there, the rest read from its stage."""
         stage = self.stage(number)
         node = self.definition.get(value)
         carried = any(c.current is value for c in self.graph.carries)
@@ -178,7 +178,9 @@ class _Cut:
             return False
         history = self.forward.history(node.history)
         source = next((i.source for i in self.forward.inputs if i.value is history.value), None)
-        source = source or next((o.name for o in self.forward.outputs if o.value is history.value), f"saved {history.value.name}")
+        source = source or next(
+            (o.name for o in self.forward.outputs if o.value is history.value), f"saved {history.value.name}"
+        )
         stage = self.stage(number)
         stage.inputs[history.value] = Input(source, history.value, "sequence")
         stage.present.add(history.value)
@@ -223,7 +225,9 @@ class _Cut:
 
 def _drop_unread_saves(regions: list[Region]) -> list[Region]:
     """Make the forward loops save exactly what the backward half reads."""
-    reads: Mapping[str, Value] = {i.source: i.value for r in regions for i in r.graph.inputs if i.source.startswith("saved ")}
+    reads: Mapping[str, Value] = {
+        i.source: i.value for r in regions for i in r.graph.inputs if i.source.startswith("saved ")
+    }
     result = []
     for region in regions:
         graph = region.graph

@@ -36,7 +36,9 @@ Dtype = Literal["float32", "float64"]
 RESIDENT_LIMIT = {"float32": 128, "float64": 64}
 
 
-def schedule(program: Program, device: DeviceSpec, dtype: Dtype, target: str, tuned: Mapping[str, int] | None = None) -> Schedule:
+def schedule(
+    program: Program, device: DeviceSpec, dtype: Dtype, target: str, tuned: Mapping[str, int] | None = None
+) -> Schedule:
     """Return how `target` runs `program`.
 
     Args:
@@ -93,7 +95,10 @@ def _triton_loop(region: Region, program: Program, dtype: Dtype, tuned: Mapping[
     graph, reductions = _without_sums(region.graph)
     region = replace(region, graph=graph)
     if not has_product(graph):
-        strategy, options = "elementwise", {"unroll": tuned.get("unroll", 4), "block": tuned.get("block", 256), "warps": tuned.get("warps", 4)}
+        strategy, options = (
+            "elementwise",
+            {"unroll": tuned.get("unroll", 4), "block": tuned.get("block", 256), "warps": tuned.get("warps", 4)},
+        )
     else:
         widest = max(program.sizes[axis] for node in graph.nodes for axis in node.result.type.axes)
         if widest > RESIDENT_LIMIT[dtype]:
@@ -153,7 +158,11 @@ def _alone(graph: Graph, node: Node) -> Graph:
             needed.add(history.value)
     made = {o.value: o.name for o in graph.outputs}
     inputs = [i for i in graph.inputs if i.value in needed]
-    inputs += [Input(made[v], v, "sequence") for v in needed if v in definition and v in made and not isinstance(definition[v], Read)]
+    inputs += [
+        Input(made[v], v, "sequence")
+        for v in needed
+        if v in definition and v in made and not isinstance(definition[v], Read)
+    ]
     return Graph(
         graph.name,
         tuple(inputs),
@@ -222,6 +231,3 @@ def _buffers(program: Program, kernels: list[Kernel]) -> dict[str, Buffer]:
 
 def _depth(program: Program, history: History) -> int:
     return max((t.depth or 0 for t in program.states if t.name == history.name), default=0) or history.depth
-
-
-

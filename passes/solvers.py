@@ -61,15 +61,19 @@ def choose(problem: Problem) -> list[Choice]:
             choices.append(Choice(name, "exact", "linear with constant coefficients, reads no state that is not"))
         elif wanted == "exact":
             raise DeclarationError(
-                f"d{name}/dt of population '{problem.system.owner}' is not linear with constant coefficients, which integrator='exact' needs",
+                f"d{name}/dt of population '{problem.system.owner}' is not linear with constant coefficients, "
+                "which integrator='exact' needs",
                 problem.locs[state],
                 'use integrator="auto" or "exponential_euler"',
             )
         elif conditional:
-            choices.append(Choice(name, "exponential_euler", "linear in itself, the other states held at their old values"))
+            choices.append(
+                Choice(name, "exponential_euler", "linear in itself, the other states held at their old values")
+            )
         elif wanted == "exponential_euler":
             raise DeclarationError(
-                f"d{name}/dt of population '{problem.system.owner}' is not linear in {name}, which integrator='exponential_euler' needs",
+                f"d{name}/dt of population '{problem.system.owner}' is not linear in {name}, "
+                "which integrator='exponential_euler' needs",
                 problem.locs[state],
                 'use integrator="auto", "euler", "heun" or "rk4"',
             )
@@ -79,7 +83,7 @@ def choose(problem: Problem) -> list[Choice]:
 
 
 def linear_set(rates: Rates, constant: frozenset[sympy.Symbol]) -> list[sympy.Symbol]:
-    """Return the largest set of states whose rates are linear in the set with constant coefficients and read no other."""
+    """Return the largest set of states whose rates are linear in the set, with constant coefficients, and read no other."""
     kept = list(rates)
     while True:
         keep = [s for s in kept if _is_linear(rates[s], kept, [o for o in rates if o not in kept], constant)]
@@ -112,12 +116,14 @@ def advance(problem: Problem, choices: Sequence[Choice], build: Builder) -> list
         if choice.integrator == "exponential_euler":
             new[state] = _exponential_euler(state, problem, build)
         elif choice.integrator == "euler":
-            new[state] = build.map(state.name, state + problem.system.h * problem.rates[state], build.values[state.name])
+            new[state] = build.map(
+                state.name, state + problem.system.h * problem.rates[state], build.values[state.name]
+            )
     return [new[s] for s in states]
 
 
 def _exponential_euler(state: sympy.Symbol, problem: Problem, build: Builder) -> Value:
-    """x' = a x + b over h: x + h (a x + b) phi_1(h a)."""
+    """Append the step of x' = a x + b over h: x + h (a x + b) phi_1(h a)."""
     h, rate, like = problem.system.h, problem.rates[state], build.values[state.name]
     slope = sympy.diff(rate, state)
     if slope == 0:
@@ -132,7 +138,7 @@ def _exponential_euler(state: sympy.Symbol, problem: Problem, build: Builder) ->
 
 
 def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol, Value]:
-    """x' = A x + u with A constant and u held: exp(hA) x + h phi_1(hA) u.
+    """Append the step of x' = A x + u with A constant and u held: exp(hA) x + h phi_1(hA) u.
 
     Source:
         Rotter & Diesmann (1999), Biol. Cybern. 81, 381-402: exact integration.
@@ -149,7 +155,9 @@ def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol,
         for column in block:
             terms.append(symbol(_coefficient(row, column, block, slopes, problem, build, forcing=False)) * column)
             if forcing[column] != 0:
-                terms.append(symbol(_coefficient(row, column, block, slopes, problem, build, forcing=True)) * forcing[column])
+                terms.append(
+                    symbol(_coefficient(row, column, block, slopes, problem, build, forcing=True)) * forcing[column]
+                )
         new[row] = build.map(row.name, sympy.Add(*terms), build.values[row.name])
     return new
 
@@ -231,9 +239,7 @@ def _moved(
     problem: Problem, slope: Mapping[sympy.Symbol, sympy.Symbol], h: float, number: int, build: Builder
 ) -> dict[sympy.Symbol, sympy.Symbol]:
     """Append the state h along `slope`; return its symbols."""
-    return {
-        s: symbol(build.map(f"{s.name}_s{number}", s + h * slope[s], build.values[s.name])) for s in problem.rates
-    }
+    return {s: symbol(build.map(f"{s.name}_s{number}", s + h * slope[s], build.values[s.name])) for s in problem.rates}
 
 
 def _heun(problem: Problem, build: Builder) -> list[Value]:
@@ -250,5 +256,6 @@ def _rk4(problem: Problem, build: Builder) -> list[Value]:
     k3 = _stage(problem, _moved(problem, k2, h / 2, 2, build), h / 2, 3, build)
     k4 = _stage(problem, _moved(problem, k3, h, 3, build), h, 4, build)
     return [
-        build.map(s.name, s + h / 6 * (k1[s] + 2 * k2[s] + 2 * k3[s] + k4[s]), build.values[s.name]) for s in problem.rates
+        build.map(s.name, s + h / 6 * (k1[s] + 2 * k2[s] + 2 * k3[s] + k4[s]), build.values[s.name])
+        for s in problem.rates
     ]
