@@ -114,7 +114,8 @@ class Lowering:
                 if t.name in self.initial_values
             ),
         )
-        sizes = {self.axis[n]: p.size for n, p in (*network.inputs.items(), *network.populations.items())}
+        sizes = {self.axis[n]: i.size for n, i in network.inputs.items()}
+        sizes |= {self.axis[n]: p.size for n, p in network.populations.items()}
         return Program(
             stage="declared",
             dt=network.dt,

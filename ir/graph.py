@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carry:
-    """A state, `current` at the start of a step, `next` at its end. `init` and `final` name tensors; no init is zero."""
+    """A state, `current` before a step and `next` after it. `init` and `final` name tensors; no init is zero."""
 
     name: str
     current: Value

@@ -114,7 +114,7 @@ class Reset(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Count(Node):
-    """The refractory counter, operands (count, z, n): n after a spike, else one less, at least 0; without derivative."""
+    """The refractory counter, operands (count, z, n): n after a spike, else one less, at least 0."""
 
     def infer_type(self) -> Type:
         return self.operands[0].type

@@ -102,7 +102,8 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
             name = f"{node.system.owner}.{node.system.states[node.index]}"
             warnings.warn(
                 f"{node.result.loc}: dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms "
-                f"of '{name}', which Euler integrates: the step overshoots; use a smaller dt or integrator='exponential_euler'",
+                f"of '{name}', which Euler integrates: the step overshoots; "
+                "use a smaller dt or integrator='exponential_euler'",
                 GraphcWarning,
                 stacklevel=2,
             )

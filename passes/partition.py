@@ -148,7 +148,7 @@ class _Cut:
         self.stage(stage).present.add(node.result)
 
     def _need(self, value: Value, number: int) -> None:
-        """Make `value` readable in stage `number`: numbers and shifts are computed there, the rest read from its stage."""
+        """Make `value` readable in stage `number`: numbers and shifts are computed there, the rest read."""
         stage = self.stage(number)
         node = self.definition.get(value)
         carried = any(c.current is value for c in self.graph.carries)

@@ -115,7 +115,9 @@ def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:
     """Return `graph` writing sequences where it summed over the steps, and a graph for each of those sums."""
     definition = graph.definition()
     names = Names(v.name for v in graph.values)
-    outputs, reductions, dropped = [], [], set()
+    outputs: list[Output] = []
+    reductions: list[tuple[Node, Graph]] = []
+    dropped: set[Node] = set()
     for output in graph.outputs:
         node = definition.get(output.value)
         if output.kind != "sum" or not isinstance(node, Reduce):

@@ -83,7 +83,7 @@ def choose(problem: Problem) -> list[Choice]:
 
 
 def linear_set(rates: Rates, constant: frozenset[sympy.Symbol]) -> list[sympy.Symbol]:
-    """Return the largest set of states whose rates are linear in the set, with constant coefficients, and read no other."""
+    """Return the largest set of states linear in each other with constant coefficients and reading no other state."""
     kept = list(rates)
     while True:
         keep = [s for s in kept if _is_linear(rates[s], kept, [o for o in rates if o not in kept], constant)]
