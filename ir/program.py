@@ -15,7 +15,7 @@ RegionKind = Literal["once", "steps", "reverse", "all_steps"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """A graph and how often it runs: `once` a call, for t ascending (`steps`) or descending (`reverse`), or all at once.
+    """A graph and how often it runs: `once` a call, for t ascending (`steps`) or descending (`reverse`) or at once.
 
     A graph of kind all_steps has no carries; a Read in it is a shift of the sequence.
     """

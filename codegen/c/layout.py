@@ -199,7 +199,9 @@ def _place(layout: Layout) -> None:
     for history in graph.histories:
         where = elementwise.get(history.value, last)
         layout.sinks[where].append(Sink("ring", history.value, history.name))
-        layout.homes.setdefault(history.value, f"ring_{layout.names[history.name]}[_slot_{layout.names[history.name]}]")
+        if history.value in defined:  # what is not computed here is read where it is, and copied to the ring
+            ring = layout.names[history.name]
+            layout.homes.setdefault(history.value, f"ring_{ring}[_slot_{ring}]")
     for carry in graph.carries:
         _place_carry(layout, carry, elementwise, used)
     for value, g in elementwise.items():
