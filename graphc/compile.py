@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.ir import DeclarationError, Program, TargetError
 from graphc.passes import Observer, Request, pipeline, run_passes
+from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
 from .learn import BPTT
 from .lower import lower
@@ -15,6 +16,8 @@ from .network import Network
 
 if TYPE_CHECKING:
     from graphc.runtime import Model
+
+    from .inspect import Inspection
 
 TARGETS = ("auto", "c", "triton", "reference")
 
@@ -34,7 +37,7 @@ def compile(
         learn: None for simulation, "bptt" or gc.learn.BPTT(...) for gradients.
         target: "auto" (triton for CUDA tensors, else c), "c", "triton" or "reference".
         dtype: torch.float32 (default) or torch.float64; later `model.to(dtype)` changes it.
-        observers: told of every pass.
+        observers: told of every pass, after those that GRAPHC_DUMP and GRAPHC_VERIFY ask for.
 
     Raises:
         DeclarationError: the network is wrong.
@@ -48,7 +51,7 @@ def compile(
     network.check()
     program = lower(network)
     learned = frozenset(p.name for p in program.parameters if p.learn) if trainable else frozenset()
-    compiler = NetworkCompiler(network, tuple(observers))
+    compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     program = compiler.program(Request(wrt=learned))
     import torch
 
@@ -76,6 +79,23 @@ class NetworkCompiler:
     def program(self, request: Request) -> Program:
         """Return the program of `request`, made on first use."""
         if request not in self.programs:
-            program = lower(self.network, request.records)
-            self.programs[request] = run_passes(program, pipeline(request), self.observers)
+            self.programs[request] = self._run(request, self.observers)
         return self.programs[request]
+
+    def stages(self, request: Request) -> list[tuple[str, Program]]:
+        """Return the declared program, named "lower", and the program after every pass, by compiling once more."""
+        recorded = Stages()
+        self._run(request, (recorded,))
+        return recorded.programs
+
+    def inspect(self, model: Model) -> Inspection:
+        """Return what answers questions about `model`."""
+        from .inspect import Inspection
+
+        return Inspection(model, self)
+
+    def _run(self, request: Request, observers: Sequence[Observer]) -> Program:
+        program = lower(self.network, request.records)
+        for observer in observers:
+            observer.after(0, LOWER, program, program)
+        return run_passes(program, pipeline(request), observers)

@@ -13,6 +13,7 @@ from graphc.ir import Buffer, DeviceSpec, Graph, Kernel, Program, Schedule, Targ
 from graphc.ir.errors import NonFiniteError
 from graphc.ir.interpret import Mode, interpret, run_once
 from graphc.passes import Request, schedule
+from graphc.passes.observers import Dump
 
 from .buffers import Arena
 
@@ -84,6 +85,8 @@ class Build:
         if key.target != "reference":
             self.schedule = schedule(program, device_spec(self.device), DTYPES[key.dtype], key.target)
             self.texts = emit(self.schedule)
+            if (dump := Dump.from_environment()) is not None:
+                dump.write_kernels(self.schedule, self.texts)
             self.saved = tuple(n for n in self.schedule.saved if self._is_sequence(n) and n not in self._given())
         else:
             self.saved = tuple(

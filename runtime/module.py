@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -37,12 +37,36 @@ class Run:
     state: State = field(repr=False)
 
 
-class Compiler:
+class Inspection(Protocol):
+    """Answers about one model."""
+
+    def graph(self, stage: str, **key: Any) -> str:
+        """Return the IR after a stage."""
+        ...
+
+    def source(self, half: str, what: str | None, **key: Any) -> str:
+        """Return a generated text."""
+        ...
+
+    def explain(self, **key: Any) -> str:
+        """Return what the model computes and how."""
+        ...
+
+    def verify(self, inputs: Any, *, steps: int | None, batch_size: int | None) -> Any:
+        """Return how the target compares with the reference."""
+        ...
+
+
+class Compiler(Protocol):
     """What turns a request into a program; the runtime does not know the declaration."""
 
     def program(self, request: Request) -> Program:
         """Return the program of one request."""
-        raise NotImplementedError
+        ...
+
+    def inspect(self, model: Model) -> Inspection:
+        """Return what answers questions about `model`."""
+        ...
 
 
 class Model(nn.Module):
@@ -138,6 +162,37 @@ class Model(nn.Module):
         """Return the kernels for a set of records, built on first use."""
         wrt = self._learned() if gradients or (gradients is None and self._trainable) else frozenset()
         return self._build(self._key(tuple(record), wrt, False, target))
+
+    def last_build(self) -> Build:
+        """Return the kernels used last, else those of a first call."""
+        return self.build() if self._last is None else self._builds[self._last]
+
+    def graph(self, stage: str = "fuse", **key: Any) -> str:
+        """Return the IR after a stage: "lower", the name of a pass, or "schedule".
+
+        Args:
+            stage: "lower", "after discretize", "05-simplify", "schedule" and so on.
+            key: `record`, `gradients` and `target`; the key used last without them.
+        """
+        return self._compiler.inspect(self).graph(stage, **key)
+
+    def source(self, half: str = "forward", what: str | None = None, **key: Any) -> str:
+        """Return the generated text of the "forward" or "backward" half; its first line names the key it shows.
+
+        Args:
+            half: "forward" or "backward".
+            what: None for the model's target; "c", "triton" or "ptx".
+            key: `record`, `gradients` and `target`; the key used last without them.
+        """
+        return self._compiler.inspect(self).source(half, what, **key)
+
+    def explain(self, **key: Any) -> str:
+        """Return in words what this model computes and how: semantics card, equations, kernels, what backward keeps."""
+        return self._compiler.inspect(self).explain(**key)
+
+    def verify(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
+        """Compare this target with the float64 reference on `inputs`; return a certificate to print."""
+        return self._compiler.inspect(self).verify(inputs, steps=steps, batch_size=batch_size)
 
     def _learned(self) -> frozenset[str]:
         return frozenset(p.name for p in self._program.parameters if p.learn) if self._trainable else frozenset()
