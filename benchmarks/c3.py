@@ -14,8 +14,7 @@ from benchmarks.works import C3, Arrays, Work
 from graphc.units import ms
 
 WORK = C3
-# snnTorch and SpikingJelly have no adaptive neuron, and Norse's steps in another order with twice the delay.
-PEERS = ("torch_eager", "jax_scan")
+PEERS = ("torch_eager", "jax_scan", "snntorch", "norse", "spikingjelly")
 WEIGHTS = {"w_in": "x_hid", "w_rec": "hid_hid", "w_out": "hid_out"}
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 COMPILE = """
 import json, time
-import numpy, sympy, torch, graphc
+import networkx, numpy, sympy, torch, graphc, graphc.runtime
 from benchmarks import c3
 graphc.compile
 x = torch.zeros(c3.WORK.steps, c3.WORK.batch, c3.WORK.inputs)
@@ -32,7 +32,7 @@ print(json.dumps({"declare_s": compiled - started, "total_s": time.perf_counter(
 
 AHEAD = """
 import json, time
-import numpy, sympy, torch, triton, graphc
+import networkx, numpy, sympy, torch, triton, graphc, graphc.runtime
 from benchmarks import c3
 graphc.compile
 started = time.perf_counter()

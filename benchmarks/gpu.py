@@ -144,7 +144,7 @@ def main() -> int:
     copy_gb_s = measure_copy(C1)
     rows = [measure_work(work, options.compile, copy_gb_s, options.rounds) for work in (C1, C2)]
     name = torch.cuda.get_device_name()
-    write(folder / "gpu.json", rows, {"copy_gb_s": copy_gb_s}, name, {})
+    write(folder / "gpu.json", rows, {"copy_gb_s": copy_gb_s}, gpu=name)
     lines = [f"{name}, copy {copy_gb_s:.0f} GB/s"]
     for row in rows:
         peers = ", ".join(f"{peer} {ms:.3f}" for peer, ms in row.peers.items())

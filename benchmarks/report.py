@@ -92,14 +92,23 @@ def read_versions() -> dict[str, str]:
     return versions
 
 
-def write(path: Path, rows: list[Row], floor: dict[str, float], gpu: str | None, peer_versions: dict[str, str]) -> None:
-    """Write the results of a suite as JSON."""
+def write(
+    path: Path,
+    rows: list[Row],
+    floor: dict[str, float],
+    *,
+    gpu: str | None = None,
+    versions: dict[str, str] | None = None,
+    load: float = 0.0,
+) -> None:
+    """Write the results of a suite as JSON; `load` is the machine's load average before it began."""
     path.parent.mkdir(parents=True, exist_ok=True)
     results = {
         "machine": describe_machine(),
         "gpu": gpu,
-        "versions": read_versions() | peer_versions,
+        "versions": read_versions() | (versions or {}),
         "commit": read_commit(),
+        "load_before": load,
         "floor": floor,
         "rows": [asdict(row) for row in rows],
     }

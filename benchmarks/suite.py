@@ -7,9 +7,11 @@ that are not installed are left out with a line that says so.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -139,6 +141,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > 0.3:
+        TOLD.print(f"load average {load:.1f}: something else runs on this machine, the figures will be poor")
     floor = measure_floor()
     rows: list[Row] = []
     versions: dict[str, str] = {}
@@ -163,7 +168,7 @@ def main() -> None:
     if "c8" in options.works:
         rows += measure_costs()
     show(rows, floor)
-    write(options.out, rows, {"copy_gb_s": floor.copy_gb_s, "matrix_gflop_s": floor.matrix_gflop_s}, None, versions)
+    write(options.out, rows, asdict(floor), versions=versions, load=load)
 
 
 if __name__ == "__main__":

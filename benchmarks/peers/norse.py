@@ -7,11 +7,13 @@ Norse 1.1 ignores `alpha` in SuperSpike's backward; the surrogate is replaced by
 
 from __future__ import annotations
 
+from typing import Any
+
 import norse.torch.functional.threshold as norse_threshold
 import torch
 from norse.torch.functional.lif import LIFParameters, LIFState, lif_step
 
-from benchmarks.peers.spiking import Layer, make_setups
+from benchmarks.peers.spiking import Layer, Step, make_works
 from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
@@ -42,5 +44,21 @@ def make_layer(work: Work) -> Layer:
     return forward
 
 
+def make_step(work: Work) -> Step:
+    """Return the step of c3 built on ``lif_step`` with a current that lasts one step."""
+    beta = work.beta
+    norse_threshold.superspike_fn = lambda c, alpha: super_spike(c, beta)
+    mem, scale = 1 - work.v_decay, work.v_decay / (1 - work.v_decay)
+    nothing, no_weights = torch.empty(work.batch, 0), torch.empty(work.neurons, 0)
+
+    def step(drive: torch.Tensor, threshold: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        parameters = LIFParameters(tau_mem_inv=torch.as_tensor(mem), tau_syn_inv=torch.as_tensor(1.0), v_th=threshold)
+        v = torch.zeros_like(drive) if state is None else state.v
+        z, state = lif_step(nothing, LIFState(nothing, v, scale * drive), no_weights, no_weights, parameters, dt=1.0)
+        return z, state
+
+    return step
+
+
 if __name__ == "__main__":
-    serve(make_setups(make_layer))
+    serve(make_works(make_layer, make_step))

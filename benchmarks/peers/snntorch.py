@@ -12,7 +12,7 @@ from typing import Any
 import snntorch
 import torch
 
-from benchmarks.peers.spiking import Layer, make_setups
+from benchmarks.peers.spiking import Layer, Step, make_works
 from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
@@ -41,5 +41,20 @@ def make_layer(work: Work) -> Layer:
     return forward
 
 
+def make_step(work: Work) -> Step:
+    """Return the step of c3 built on ``Leaky``, its threshold set anew in every step."""
+    a = work.v_decay
+    cell: Any = snntorch.Leaky(
+        beta=a, spike_grad=lambda c: super_spike(c, work.beta), reset_mechanism="none", threshold=work.threshold
+    )
+
+    def step(drive: torch.Tensor, threshold: torch.Tensor, mem: Any) -> tuple[torch.Tensor, Any]:
+        cell.threshold = threshold
+        spk, mem = cell(a * drive, torch.zeros_like(drive) if mem is None else mem)
+        return spk, mem * (1 - spk.detach())
+
+    return step
+
+
 if __name__ == "__main__":
-    serve(make_setups(make_layer))
+    serve(make_works(make_layer, make_step))

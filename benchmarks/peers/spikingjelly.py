@@ -6,10 +6,12 @@ scaled by ``b tau``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from spikingjelly.activation_based import functional, neuron
 
-from benchmarks.peers.spiking import Layer, make_setups
+from benchmarks.peers.spiking import Layer, Step, make_works
 from benchmarks.peers.torch_cells import super_spike
 from benchmarks.peers.worker import serve
 from benchmarks.works import Work
@@ -50,5 +52,19 @@ def make_layer(work: Work) -> Layer:
     return forward
 
 
+def make_step(work: Work) -> Step:
+    """Return the step of c3 built on ``LIFNode``, its threshold set anew in every step."""
+    tau = 1 / (1 - work.v_decay)
+    node: Any = neuron.LIFNode(tau=tau, v_reset=0.0, surrogate_function=Surrogate(work.beta), detach_reset=True)
+
+    def step(drive: torch.Tensor, threshold: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        if state is None:
+            functional.reset_net(node)
+        node.v_threshold = threshold
+        return node(tau * work.v_decay * drive), node
+
+    return step
+
+
 if __name__ == "__main__":
-    serve(make_setups(make_layer))
+    serve(make_works(make_layer, make_step))

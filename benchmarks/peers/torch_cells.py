@@ -90,11 +90,18 @@ def read_loss(readout: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor)
     return (weight * torch.nn.functional.cross_entropy(readout.mean(0), labels, reduction="none")).mean()
 
 
-def make_setups(transform: Callable[[Forward], Forward]) -> dict[str, Setup]:
+def make_forward(work: Work) -> Forward:
+    """Return the forward of `work` as a loop in plain PyTorch."""
+    return make_alif(work) if work.id == "c3" else make_cuba(work, recurrent=work.id == "c2")
+
+
+def make_setups(
+    transform: Callable[[Forward], Forward], make_forward: Callable[[Work], Forward] = make_forward
+) -> dict[str, Setup]:
     """Return the works for a worker, every forward passed through `transform` (the identity, or a compiler)."""
 
     def layer(work: Work, arrays: Arrays) -> Any:
-        forward = transform(make_cuba(work, recurrent=work.id == "c2"))
+        forward = transform(make_forward(work))
         gy = torch.from_numpy(arrays["gy"])
         leaves = {name: torch.from_numpy(arrays[name]).requires_grad_() for name in ("x", "w") if name in arrays}
 
@@ -110,7 +117,7 @@ def make_setups(transform: Callable[[Forward], Forward]) -> dict[str, Setup]:
         return run, check
 
     def network(work: Work, arrays: Arrays) -> Any:
-        forward = transform(make_alif(work))
+        forward = transform(make_forward(work))
         x, labels = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["labels"])
         ones = torch.ones(work.batch)
         names = ("w_in", "w_rec", "w_out")
