@@ -1,4 +1,4 @@
-"""The direction of dependencies: ir <- passes, ir <- codegen <- runtime, and graphc on top."""
+"""The direction of dependencies: ir <- passes, ir <- codegen, all of them <- runtime, and graphc on top."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "ir": {"ir"},
     "passes": {"ir", "passes"},
     "codegen": {"ir", "codegen"},
-    "runtime": {"ir", "codegen", "runtime"},
+    "runtime": {"ir", "passes", "codegen", "runtime"},
 }
 LAYERS = set(MAY_IMPORT)
 
