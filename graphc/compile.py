@@ -49,9 +49,8 @@ def compile(
         raise TargetError(f"unknown target {target!r}", hint=f"use one of {', '.join(map(repr, TARGETS))}")
     trainable = _learning(learn)
     network.check()
-    program = lower(network)
-    learned = frozenset(p.name for p in program.parameters if p.learn) if trainable else frozenset()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
+    learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if trainable else frozenset()
     program = compiler.program(Request(wrt=learned))
     import torch
 
@@ -74,7 +73,14 @@ class NetworkCompiler:
 
     network: Network
     observers: tuple[Observer, ...] = ()
+    declared: dict[tuple[str, ...], Program] = field(default_factory=dict)
     programs: dict[Request, Program] = field(default_factory=dict)
+
+    def lowered(self, records: tuple[str, ...]) -> Program:
+        """Return the declared program that writes `records`, made on first use."""
+        if records not in self.declared:
+            self.declared[records] = lower(self.network, records)
+        return self.declared[records]
 
     def program(self, request: Request) -> Program:
         """Return the program of `request`, made on first use."""
@@ -95,7 +101,7 @@ class NetworkCompiler:
         return Inspection(model, self)
 
     def _run(self, request: Request, observers: Sequence[Observer]) -> Program:
-        program = lower(self.network, request.records)
+        program = self.lowered(request.records)
         for observer in observers:
             observer.after(0, LOWER, program, program)
         return run_passes(program, pipeline(request), observers)

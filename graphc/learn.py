@@ -19,20 +19,21 @@ class BPTT(Learning):
     """Exact gradients by backpropagation through time.
 
     Args:
-        checkpoint: steps between saved states, or "auto".
-        memory_budget: bytes that backward may keep, None for no limit.
+        checkpoint: "auto" or "none"; steps between saved states are not supported yet.
+        memory_budget: bytes that backward may keep, None for no limit; a limit is not supported yet.
     """
 
-    checkpoint: int | Literal["auto"] = "auto"
+    checkpoint: int | Literal["auto", "none"] = "auto"
     memory_budget: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse options that are no positive whole numbers."""
         for name, value in (("checkpoint", self.checkpoint), ("memory_budget", self.memory_budget)):
-            if value in ("auto", None):
+            if value in ("auto", "none", None):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise DeclarationError(f"{name} of gc.learn.BPTT must be a positive int, not {value!r}", Loc.caller())
+            not_supported(f"{name}={value} of gc.learn.BPTT", Loc.caller(), 'use checkpoint="auto"')
 
 
 class _Later(Learning):
