@@ -6,16 +6,16 @@ inside it and `torch.compile` sees a single opaque call.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from graphc.ir import GraphcError, gradient, initial
 
-from .build import Build, Extent, Tensors
+from .build import Build, Extent
+from .prologue import Coefficients, Tensors, recording
 
 BUILDS: weakref.WeakValueDictionary[str, Build] = weakref.WeakValueDictionary()
 """The builds alive, by the key that the operator is called with."""
@@ -39,14 +39,10 @@ def run(
     state: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
     """Return outputs, final states and saved sequences; an empty `state` is the initial one, else "t" comes last."""
-    given, extent = _given(build, steps, batch, inputs, parameters, state)
-    outputs = build.forward(given, extent)
-    arguments = {id(t) for t in (*inputs, *parameters, *state)}
-    return [t.clone() if id(t) in arguments else t for t in outputs]
-
-
-def _named(build: Build, parameters: Sequence[torch.Tensor]) -> Tensors:
-    return {p.name: t for p, t in zip(build.program.parameters, parameters, strict=True)}
+    build.watch.poll()
+    given, extent, _ = _given(build, steps, batch, inputs, parameters, state)
+    own = {id(t) for t in given.values()}
+    return [t.clone() if id(t) in own else t for t in build.forward(given, extent)]
 
 
 def _given(
@@ -56,20 +52,32 @@ def _given(
     inputs: Sequence[torch.Tensor],
     parameters: Sequence[torch.Tensor],
     state: Sequence[torch.Tensor],
-) -> tuple[Tensors, Extent]:
-    named = _named(build, parameters)
-    given: Tensors = {t.name: x for t, x in zip(build.program.inputs, inputs, strict=True)}
-    with torch.no_grad():
-        coefficients = build.prologue(named)
-        for name, value in coefficients.items():
-            given[name] = value.detach().to(build.key.dtype).contiguous()
-        if not state:
-            given |= build.initial(named, {}, batch)
-            start = 0
-        else:
-            given |= {n: t.contiguous() for n, t in zip(build.initial_names, state[:-1], strict=True)}
-            start = int(state[-1])
-    return given, Extent(steps, batch, start)
+) -> tuple[Tensors, Extent, Coefficients]:
+    """Return everything that kernels read, laid out as they read it."""
+    given: Tensors = {p.name: t.contiguous() for p, t in zip(build.program.parameters, parameters, strict=True)}
+    coefficients = build.prologue(given)
+    given |= coefficients.given
+    for tensor, x in zip(build.program.inputs, inputs, strict=True):
+        given[tensor.name] = sequence(x)
+    if not state:
+        return given | coefficients.initial(batch), Extent(steps, batch, 0), coefficients
+    for name, x in zip(build.initial_names, state[:-1], strict=True):
+        given[name] = x.contiguous()
+    return given, Extent(steps, batch, int(state[-1])), coefficients
+
+
+def sequence(x: torch.Tensor) -> torch.Tensor:
+    """Return `x` with its last axis contiguous, which is all that kernels ask of a sequence.
+
+    An expanded tensor, such as the gradient of a sum, is laid out once and expanded again.
+    """
+    if x.shape[-1] <= 1 or x.stride(-1) == 1:
+        return x
+    shape = x.shape
+    for axis in range(x.dim() - 1):
+        if x.stride(axis) == 0 and shape[axis] > 1:
+            x = x.narrow(axis, 0, 1)
+    return x.contiguous().expand(shape)
 
 
 def run_backward(
@@ -83,99 +91,95 @@ def run_backward(
     grads: Sequence[torch.Tensor | None],
 ) -> list[torch.Tensor]:
     """Return the gradients of `wanted(build)`, in that order."""
-    given, extent = _given(build, steps, batch, inputs, parameters, state)
+    build.watch.poll()
+    given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state)
     given |= dict(zip(saved_names(build), saved, strict=True))
-    dtype, device = build.key.dtype, build.device
-    for name, grad in zip(build.outputs, grads, strict=False):
-        if grad is not None:
-            given[gradient(name)] = _strided(grad)
-        elif name in build.program.outputs:
-            shape = (steps, batch, build.program.sizes[build.axes[name]])
-            given[gradient(name)] = torch.zeros((), dtype=dtype, device=device).expand(shape)
-        elif name.endswith("@final"):
-            given[gradient(name)] = torch.zeros_like(given[initial(name.removesuffix("@final"))], dtype=dtype)
+    arriving = dict(zip(build.outputs, grads, strict=False))
+    for name, grad in arriving.items():
+        wanted_name = gradient(name)
+        if name in build.program.outputs:
+            shape = build.shape(name, steps, batch)
+            # One row of zeros, expanded: an output that takes no part in the loss costs no memory.
+            zeros = torch.zeros(shape[2:], dtype=build.key.dtype, device=build.device)
+            given[wanted_name] = zeros.expand(shape) if grad is None else sequence(grad)
+        elif wanted_name in build.backward_reads or name in build.history_finals:
+            before = given[initial(name.removesuffix("@final"))]
+            given[wanted_name] = torch.zeros_like(before) if grad is None else grad.contiguous()
     env = build.backward(given, extent)
-    by_parameter = _parameter_gradients(build, parameters, env, batch, internal=not state)
-    found = []
-    for name in wanted(build):
-        if name in by_parameter:
-            found.append(by_parameter[name])
-        elif name in build.histories:
-            total = build.history_gradient(build.histories[name], env)
-            found.append(torch.zeros_like(given[name]) if total is None else total)
-        else:
-            found.append(env.get(gradient(name), torch.zeros_like(given[name])))
-    return found
-
-
-def _strided(grad: torch.Tensor) -> torch.Tensor:
-    """Return `grad` with its last axis contiguous, which is all that kernels ask of a sequence."""
-    return grad if grad.shape[-1] <= 1 or grad.stride(-1) == 1 else grad.contiguous()
+    found = _parameter_gradients(build, parameters, coefficients, env, batch, internal=not state)
+    for name in wanted(build, bool(state)):
+        if name not in found:
+            history = build.histories.get(name)
+            total = _summed(build, name, env) if history is None else build.history_gradient(history, env)
+            found[name] = (
+                torch.zeros_like(given[name], memory_format=torch.contiguous_format) if total is None else total
+            )
+    return [found[name] for name in wanted(build, bool(state))]
 
 
 def _parameter_gradients(
-    build: Build, parameters: Sequence[torch.Tensor], env: Tensors, batch: int, internal: bool
+    build: Build,
+    parameters: Sequence[torch.Tensor],
+    coefficients: Coefficients,
+    env: Tensors,
+    batch: int,
+    internal: bool,
 ) -> Tensors:
     """Return the gradients of the parameters: what the kernels found, through prologue and initial state."""
-    program, wrt = build.program, build.key.request.wrt
-    names = [p.name for p in program.parameters if p.name in wrt]
-    if not names:
-        return {}
-    with _recording():
-        leaves = {
-            p.name: t.detach().requires_grad_(p.name in wrt)
-            for p, t in zip(program.parameters, parameters, strict=True)
-        }
-        sources = build.prologue(leaves)
+    wrt = build.key.request.wrt
+    found: dict[str, torch.Tensor | None] = {}
+    for p in build.program.parameters:
+        if p.name in wrt:
+            found[p.name] = _summed(build, p.name, env)
+    leaves = {name: t for name, t in coefficients.leaves.items() if t.requires_grad}
+    if leaves:
+        sources = dict(coefficients.sources)
         if internal:
-            sources |= build.initial(leaves, {}, batch)
+            sources |= coefficients.initial_sources(batch)
         pairs = []
         for name, source in sources.items():
-            history = build.histories.get(name)
-            grad = _summed(name, env) if history is None else build.history_gradient(history, env)
-            if grad is not None and source.requires_grad and name not in leaves:
-                pairs.append((source, grad.to(source.dtype).reshape(source.shape)))
-        wanted_leaves = [leaves[n] for n in names]
-        through: Sequence[torch.Tensor | None] = [None] * len(names)
+            if source.requires_grad:
+                history = build.histories.get(name)
+                grad = _summed(build, name, env) if history is None else build.history_gradient(history, env)
+                if grad is not None:
+                    pairs.append((source, grad.to(source.dtype).reshape(source.shape)))
         if pairs:
-            through = torch.autograd.grad(
-                [s for s, _ in pairs], wanted_leaves, [g for _, g in pairs], allow_unused=True
-            )
+            with recording():
+                through = torch.autograd.grad(
+                    [s for s, _ in pairs],
+                    list(leaves.values()),
+                    [g for _, g in pairs],
+                    retain_graph=True,
+                    allow_unused=True,
+                )
+            for name, part in zip(leaves, through, strict=True):
+                direct = found[name]
+                found[name] = direct if part is None else part if direct is None else part + direct
     result = {}
-    for name, leaf, part in zip(names, wanted_leaves, through, strict=True):
-        direct = _summed(name, env)
-        total = direct if part is None else part if direct is None else part + direct
-        result[name] = torch.zeros_like(leaf) if total is None else total.to(leaf.dtype).reshape(leaf.shape)
+    for p, leaf in zip(build.program.parameters, parameters, strict=True):
+        if p.name in found:
+            total = found[p.name]
+            result[p.name] = (
+                torch.zeros_like(leaf, memory_format=torch.contiguous_format)
+                if total is None
+                else total.to(leaf.dtype).reshape(leaf.shape)
+            )
     return result
 
 
-@contextlib.contextmanager
-def _recording() -> Iterator[None]:
-    """Let torch record gradients inside the operator, below which its dispatcher has switched them off."""
-    key = torch._C.DispatchKey
-    with contextlib.ExitStack() as stack:
-        for layer in (key.AutogradFunctionality, key.AutogradOther, key.ADInplaceOrView):
-            stack.enter_context(torch._C._SetExcludeDispatchKeyGuard(layer, False))
-        stack.enter_context(torch.enable_grad())
-        yield
-
-
-def _summed(name: str, env: Tensors) -> torch.Tensor | None:
+def _summed(build: Build, name: str, env: Tensors) -> torch.Tensor | None:
     """Return the gradient of a fixed tensor; a weight used by several connections has several parts."""
-    wanted_name = gradient(name)
-    parts = [t for key, t in env.items() if key == wanted_name or key.startswith(f"{wanted_name}+")]
-    total = parts[0] if parts else None
-    for part in parts[1:]:
-        total = total + part
+    total: torch.Tensor | None = None
+    for part in build.gradients.get(gradient(name), ()):
+        total = env[part] if total is None else total + env[part]
     return total
 
 
-def wanted(build: Build) -> list[str]:
-    """Return the names whose gradients the operator returns: inputs, parameters, states, in the order of its arguments."""
+def wanted(build: Build, explicit: bool) -> list[str]:
+    """Return the names whose gradients the operator returns: inputs, parameters, and states that were given."""
     wrt = build.key.request.wrt
-    program = build.program
-    names = [t.name for t in program.inputs] + [p.name for p in program.parameters]
-    return [n for n in (*names, *build.initial_names) if n in wrt]
+    names = [t.name for t in build.program.inputs] + [p.name for p in build.program.parameters]
+    return [n for n in (*names, *(build.initial_names if explicit else ())) if n in wrt]
 
 
 def saved_names(build: Build) -> tuple[str, ...]:
@@ -186,7 +190,9 @@ def saved_names(build: Build) -> tuple[str, ...]:
 def _find(key: str) -> Build:
     build = BUILDS.get(key)
     if build is None:
-        raise GraphcError("the model of this operator call is gone", hint="keep the model alive while its graph is in use")
+        raise GraphcError(
+            "the model of this operator call is gone", hint="keep the model alive while its graph is in use"
+        )
     return build
 
 
@@ -211,55 +217,89 @@ def _run_backward_fake(
 ) -> list[torch.Tensor]:
     build = _find(key)
     tensors: Tensors = {t.name: x for t, x in zip(build.program.inputs, inputs, strict=True)}
-    tensors |= _named(build, parameters)
+    tensors |= {p.name: x for p, x in zip(build.program.parameters, parameters, strict=True)}
     tensors |= dict(zip(build.initial_names, state[:-1], strict=True)) if state else {}
-    return [torch.empty_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted(build)]
+    return [
+        torch.empty_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted(build, bool(state))
+    ]
 
 
-def _setup(ctx: Any, inputs: Any, output: Any) -> None:
-    key, steps, batch, xs, parameters, state = inputs
-    build = _find(key)
-    ctx.build, ctx.key, ctx.steps, ctx.batch = build, key, steps, batch
-    ctx.counts = (len(xs), len(parameters), len(state))
-    named = dict(zip(build.outputs, output, strict=True))
-    saved = [named[n] for n in saved_names(build)]
-    ctx.save_for_backward(*xs, *parameters, *state, *saved)
-    ctx.set_materialize_grads(False)
+class _Run(torch.autograd.Function):
+    """The autograd formula of `graphc::run`; it takes the tensors of the three lists one after the other."""
+
+    @staticmethod
+    def forward(ctx: Any, key: str, steps: int, batch: int, counts: tuple[int, int], *tensors: torch.Tensor) -> Any:
+        build = _find(key)
+        with torch._C._AutoDispatchBelowAutograd():
+            results = torch.ops.graphc.run(key, steps, batch, *_split(tensors, counts))
+        ctx.build, ctx.key, ctx.steps, ctx.batch, ctx.counts = build, key, steps, batch, counts
+        named = dict(zip(build.outputs, results, strict=True))
+        ctx.save_for_backward(*tensors, *(named[n] for n in saved_names(build)))
+        ctx.set_materialize_grads(False)
+        own = len(build.outputs) - len(build.saved)
+        whole = build.key.request.final
+        visible = results[:own] if whole else results[: len(build.program.outputs)]
+        ctx.mark_non_differentiable(*(t for t in results[len(visible) :]))
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> Any:
+        given = len(ctx.saved_tensors) - len(saved_names(ctx.build))
+        tensors, saved = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
+        inputs, parameters, state = _split(tensors, ctx.counts)
+        found = torch.ops.graphc.run_backward(
+            ctx.key, ctx.steps, ctx.batch, inputs, parameters, state, list(saved), list(grads)
+        )
+        by_name = dict(zip(wanted(ctx.build, bool(state)), found, strict=True))
+        program = ctx.build.program
+        names = [t.name for t in program.inputs] + [p.name for p in program.parameters]
+        names += [*ctx.build.initial_names, ""] if state else []
+        return (None, None, None, None, *(by_name.get(name) for name in names))
 
 
-def _differentiate(ctx: Any, grads: Any) -> Any:
-    tensors = ctx.saved_tensors
-    a, b, c = ctx.counts
-    xs, parameters, state, saved = tensors[:a], tensors[a : a + b], tensors[a + b : a + b + c], tensors[a + b + c :]
-    found = torch.ops.graphc.run_backward(
-        ctx.key, ctx.steps, ctx.batch, list(xs), list(parameters), list(state), list(saved), list(grads)
-    )
-    by_name = dict(zip(wanted(ctx.build), found, strict=True))
-    program = ctx.build.program
-    return (
-        None,
-        None,
-        None,
-        [by_name.get(t.name) for t in program.inputs],
-        [by_name.get(p.name) for p in program.parameters],
-        [*(by_name.get(n) for n in ctx.build.initial_names), None] if c else [],
-    )
+class _RunBackward(torch.autograd.Function):
+    """The autograd formula of `graphc::run_backward`: there is none."""
+
+    @staticmethod
+    def forward(ctx: Any, arguments: Any, *tensors: torch.Tensor | None) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return tuple(torch.ops.graphc.run_backward(*arguments))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise GraphcError(
+            "graphc has no second derivative",
+            hint="call backward without create_graph=True",
+        )
 
 
-def _no_second_derivative(ctx: Any, grads: Any) -> Any:
-    raise GraphcError(
-        "graphc has no second derivative", hint="call backward without create_graph=True, or use target='reference' with torch"
-    )
+def _split(tensors: Sequence[Any], counts: tuple[int, int]) -> tuple[list[Any], list[Any], list[Any]]:
+    first, second = counts[0], counts[0] + counts[1]
+    return list(tensors[:first]), list(tensors[first:second]), list(tensors[second:])
 
 
-def _nothing(ctx: Any, inputs: Any, output: Any) -> None:
-    return None
+def _run_recorded(key: str, steps: int, batch: int, inputs: Any, parameters: Any, state: Any) -> list[torch.Tensor]:
+    if torch.is_grad_enabled() and _find(key).key.request.wrt:
+        counts = (len(inputs), len(parameters))
+        return list(_Run.apply(key, steps, batch, counts, *inputs, *parameters, *state))
+    with torch._C._AutoDispatchBelowAutograd():
+        found: list[torch.Tensor] = torch.ops.graphc.run(key, steps, batch, inputs, parameters, state)
+        return found
+
+
+def _run_backward_recorded(*arguments: Any) -> list[torch.Tensor]:
+    tensors = [t for group in arguments[3:] for t in group]
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        return list(_RunBackward.apply(arguments, *tensors))
+    with torch._C._AutoDispatchBelowAutograd():
+        found: list[torch.Tensor] = torch.ops.graphc.run_backward(*arguments)
+        return found
 
 
 for _device in ("CPU", "CUDA"):
     _library.impl("run", _run, _device)
     _library.impl("run_backward", _run_backward, _device)
+_library.impl("run", _run_recorded, "Autograd")
+_library.impl("run_backward", _run_backward_recorded, "Autograd")
 torch.library.register_fake("graphc::run", _run_fake, lib=_library)
 torch.library.register_fake("graphc::run_backward", _run_backward_fake, lib=_library)
-torch.library.register_autograd("graphc::run", _differentiate, setup_context=_setup, lib=_library)
-torch.library.register_autograd("graphc::run_backward", _no_second_derivative, setup_context=_nothing, lib=_library)

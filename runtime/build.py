@@ -10,14 +10,14 @@ from typing import Literal, Protocol
 import torch
 
 from graphc.ir import Buffer, DeviceSpec, Graph, Kernel, Program, Schedule, TargetError, final, gradient, initial
-from graphc.ir.errors import NonFiniteError
-from graphc.ir.interpret import Mode, interpret, run_once
+from graphc.ir.interpret import Mode, interpret
 from graphc.passes import Request, schedule
 from graphc.passes.observers import Dump
 
 from .buffers import Arena
+from .finite import Watch, check_watched, watched
+from .prologue import Prologue, Tensors
 
-Tensors = dict[str, torch.Tensor]
 DTYPES: dict[torch.dtype, Literal["float32", "float64"]] = {torch.float32: "float32", torch.float64: "float64"}
 
 
@@ -43,7 +43,13 @@ class Library(Protocol):
         ...
 
     def launch(
-        self, kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
+        self,
+        kernel: Kernel,
+        tensors: Sequence[torch.Tensor],
+        steps: int,
+        batch: int,
+        start: int,
+        bad: torch.Tensor | None,
     ) -> None:
         """Run `kernel` on the tensors of `kernel.arguments`."""
         ...
@@ -62,6 +68,31 @@ class Extent:
         return {"@t": torch.tensor(self.start), "@T": torch.tensor(self.steps), "@B": torch.tensor(self.batch)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A tensor that a kernel writes."""
+
+    kind: Literal["sequence", "fixed", "history"]
+    depth: int
+    batched: bool
+    tail: tuple[int, ...]
+    dtype: torch.dtype
+
+    def shape(self, extent: Extent) -> tuple[int, ...]:
+        """Return its shape in one call."""
+        lead = (extent.steps,) if self.kind == "sequence" else (self.depth,) if self.kind == "history" else ()
+        return (*lead, extent.batch, *self.tail) if self.batched else (*lead, *self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A kernel with its arguments and what has to be allocated for it."""
+
+    kernel: Kernel
+    arguments: tuple[str, ...]
+    fresh: tuple[tuple[str, _Fresh], ...]
+
+
 class Build:
     """The kernels of one key, and how to call them."""
 
@@ -71,33 +102,53 @@ class Build:
         self.texts: dict[str, str] = {}
         self._library: Library | None = None
         self._lock = threading.Lock()
+        self.name = ""
         self.mode = Mode(key.dtype)
         self.state_names = tuple(t.name for t in program.states)
-        self.coefficients = tuple(o.name for r in program.regions if r.kind == "once" for o in r.graph.outputs)
         self.device = torch.device(key.device)
         self.histories = {initial(t.name): t.name for t in program.states if t.depth is not None}
         self.initial_names = tuple(initial(s) for s in self.state_names)
-        self.axes = {o.name: o.value.type.axes[0] for r in program.regions for o in r.graph.outputs if o.kind == "sequence"}
+        self.history_finals = {final(name) for name in self.histories.values()}
+        self.final_names = tuple(final(s) for s in self.state_names)
+        self.prologue = Prologue(program, key.request.wrt, key.dtype, self.device)
         self._types = {o.name: o.value.type for r in program.regions for o in r.graph.outputs}
         self.backward_reads = {
-            name for r in program.regions if r.backward for name in (*(i.source for i in r.graph.inputs), *_initials(r.graph))
+            name
+            for r in program.regions
+            if r.backward
+            for name in (*(i.source for i in r.graph.inputs), *_initials(r.graph))
         }
         if key.target != "reference":
             self.schedule = schedule(program, device_spec(self.device), DTYPES[key.dtype], key.target)
             self.texts = emit(self.schedule)
             if (dump := Dump.from_environment()) is not None:
                 dump.write_kernels(self.schedule, self.texts)
-            self.saved = tuple(n for n in self.schedule.saved if self._is_sequence(n) and n not in self._given())
+            saved = tuple(n for n in self.schedule.saved if self._is_sequence(n))
         else:
-            self.saved = tuple(
-                dict.fromkeys(
-                    i.source
-                    for r in program.regions
-                    if r.backward
-                    for i in r.graph.inputs
-                    if i.kind == "sequence" and i.source not in self._given() and i.source in self._written()
-                )
-            )
+            loops = [r.graph for r in program.regions if r.backward]
+            written = self._written()
+            saved = tuple(i.source for g in loops for i in g.inputs if i.kind == "sequence" and i.source in written)
+        own = self._given()
+        self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
+        self.outputs = program.outputs + self.final_names + self.saved
+        """Names of what `forward` returns: outputs and records, final states, saved sequences."""
+        self.gradients = _gradient_parts(program)
+        self._watched = watched(program)
+        self._launches = {backward: self._plan(backward) for backward in (False, True)}
+        self.watch = Watch([[name for _, name in step.kernel.checks] for step in self._launches[False]], self.device)
+
+    def _plan(self, backward: bool) -> list[_Launch]:
+        if self.schedule is None:
+            return []
+        buffers = self.schedule.buffers
+        return [
+            _Launch(kernel, kernel.arguments, tuple((name, self._fresh(buffers[name])) for name in kernel.writes))
+            for kernel in self.schedule.half(backward)
+        ]
+
+    def _fresh(self, buffer: Buffer) -> _Fresh:
+        tail = tuple(self.program.sizes[a] for a in buffer.type.axes)
+        return _Fresh(buffer.kind, buffer.depth, buffer.type.batched, tail, self._storage(buffer))
 
     def _given(self) -> set[str]:
         """Names that a caller of the backward half has anyway: inputs and outputs."""
@@ -109,11 +160,6 @@ class Build:
     def _is_sequence(self, name: str) -> bool:
         assert self.schedule is not None
         return self.schedule.buffers[name].kind == "sequence"
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of what `forward` returns: outputs and records, final states, saved sequences."""
-        return self.program.outputs + tuple(final(s) for s in self.state_names) + self.saved
 
     def shape(self, name: str, steps: int, batch: int) -> tuple[int, ...]:
         """Return the shape of one of `outputs`."""
@@ -133,7 +179,8 @@ class Build:
         return {"real": self.key.dtype, "uint8": torch.uint8, "int32": torch.int32}[buffer.storage]
 
     def check(self) -> None:
-        """Raise what an earlier run on a GPU found."""
+        """Raise what an earlier run on a GPU found, waiting for it."""
+        self.watch.poll(wait=True)
 
     def library(self) -> Library:
         """Return the loaded kernels, built once."""
@@ -143,18 +190,6 @@ class Build:
                 self._library = load(self.schedule, self.texts)
             return self._library
 
-    def prologue(self, parameters: Mapping[str, torch.Tensor]) -> Tensors:
-        """Return the coefficients in float64 and the parameters themselves."""
-        env: Tensors = dict(parameters)
-        for region in self.program.regions:
-            if region.kind == "once" and not region.backward:
-                run_once(region.graph, env, Mode(torch.float64))
-        return env
-
-    def initial(self, parameters: Mapping[str, torch.Tensor], draws: Mapping[str, torch.Tensor], batch: int) -> Tensors:
-        """Return the initial state: what the initial graph computes, zeros elsewhere; differentiable."""
-        return initial_state(self.program, parameters, draws, batch, self.key.dtype, self.device)
-
     def forward(self, given: Tensors, extent: Extent) -> list[torch.Tensor]:
         """Run the forward half.
 
@@ -162,54 +197,35 @@ class Build:
             given: inputs, coefficients in the state dtype, parameters and initial states by name.
             extent: size of the call.
         """
-        given = given | extent.entries()
         env = self._run(given, extent, backward=False)
-        env |= {final(t.name): env[initial(t.name)] for t in self.program.states if final(t.name) not in env}
+        for before, after in zip(self.initial_names, self.final_names, strict=True):
+            if after not in env:
+                env[after] = env[before]
         return [env[name] for name in self.outputs]
 
     def backward(self, given: Tensors, extent: Extent) -> Tensors:
         """Run the backward half; `given` also holds what was saved and the gradients of outputs and final states."""
-        given = given | extent.entries()
-        given |= self._final_histories(given)
+        given = given | self._final_histories(given)
         return self._run(given, extent, backward=True)
 
-    def _run(self, env: Tensors, extent: Extent, backward: bool) -> Tensors:
+    def _run(self, given: Tensors, extent: Extent, backward: bool) -> Tensors:
         if self.schedule is None or extent.steps == 0 or extent.batch == 0:
-            env = interpret(self.program, env, self.mode, backward)
+            env = interpret(self._watched, given | extent.entries(), self.mode, backward)
             if not backward:
-                self._check_interpreted(env, extent)
+                check_watched(self.program, env, extent.start)
             return env
-        library = self.library()
-        bad = torch.zeros(4, dtype=torch.int64, device=self.device)
-        for kernel in self.schedule.half(backward):
-            for name in kernel.writes:
+        library, env = self.library(), dict(given)
+        words = None if backward else self.watch.words()
+        for index, step in enumerate(self._launches[backward]):
+            for name, fresh in step.fresh:
                 if name not in env:
-                    env[name] = self._allocate(self.schedule.buffers[name], extent)
-            tensors = [env[name] for name in kernel.arguments]
-            library.launch(kernel, tensors, extent.steps, extent.batch, extent.start, bad)
-            if not backward and kernel.checks and self.device.type == "cpu" and bad[0]:
-                self._raise(kernel.checks[int(bad[0]) - 1][1], int(bad[1]), int(bad[2]), int(bad[3]))
+                    env[name] = self.arena.empty(fresh.shape(extent), fresh.dtype, self.device)
+            tensors = [env[name] for name in step.arguments]
+            found = words[index] if words is not None and step.kernel.checks else None
+            library.launch(step.kernel, tensors, extent.steps, extent.batch, extent.start, found)
+        if words is not None:
+            self.watch.read(words)
         return env
-
-    def _check_interpreted(self, env: Tensors, extent: Extent) -> None:
-        for tensor in self.program.states:
-            last = env.get(final(tensor.name))
-            if last is not None and not torch.isfinite(last).all():
-                where = (~torch.isfinite(last)).nonzero()[0].tolist()
-                self._raise(tensor.name, extent.start + extent.steps - 1, where[0], where[-1])
-
-    def _raise(self, name: str, step: int, sample: int, neuron: int) -> None:
-        population, _, state = name.partition(".")
-        raise NonFiniteError(
-            f"state '{state}' of population '{population}' is not finite from step {step} on (sample {sample}, neuron {neuron})",
-            hint="look for NaN in the input, a dt that is too large, or a weight that grew without bound",
-        )
-
-    def _allocate(self, buffer: Buffer, extent: Extent) -> torch.Tensor:
-        shape = (extent.batch,) if buffer.type.batched else ()
-        shape += tuple(self.program.sizes[a] for a in buffer.type.axes)
-        lead = {"sequence": (extent.steps,), "history": (buffer.depth,), "fixed": ()}[buffer.kind]
-        return self.arena.empty((*lead, *shape), self._storage(buffer), self.device)
 
     def _final_histories(self, given: Mapping[str, torch.Tensor]) -> Tensors:
         """The gradient of a final history, newest first, starts the reverse history of its longest read."""
@@ -241,27 +257,17 @@ def _initials(graph: Graph) -> list[str]:
     return [n for n in (*(c.init for c in graph.carries), *(h.init for h in graph.histories)) if n]
 
 
-def initial_state(
-    program: Program,
-    parameters: Mapping[str, torch.Tensor],
-    draws: Mapping[str, torch.Tensor],
-    batch: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensors:
-    """Return every state by the name of its initial tensor, (B, N), or (depth, B, N) for a history."""
-    env: Tensors = {**parameters, **draws}
-    graph: Graph = program.initial
-    run_once(graph, env, Mode(torch.float64))
-    written = {o.name for o in graph.outputs}
-    states: Tensors = {}
-    for tensor in program.states:
-        shape = (batch,) + tuple(program.sizes[a] for a in tensor.type.axes)
-        full = shape if tensor.depth is None else (tensor.depth, *shape)
-        kind = torch.int32 if tensor.type.dtype == "int" else dtype
-        value = env[initial(tensor.name)].to(kind) if initial(tensor.name) in written else torch.zeros((), dtype=kind, device=device)
-        states[initial(tensor.name)] = value.to(device).expand(full).contiguous()
-    return states
+def _gradient_parts(program: Program) -> dict[str, tuple[str, ...]]:
+    """Return the tensors that add up to each gradient; a weight used by several connections has several parts."""
+    parts: dict[str, tuple[str, ...]] = {}
+    for region in program.regions:
+        if region.backward:
+            graph = region.graph
+            names = [*(o.name for o in graph.outputs), *(c.final for c in graph.carries if c.final)]
+            for name in names:
+                total = name.partition("+")[0]
+                parts[total] = (*parts.get(total, ()), name)
+    return parts
 
 
 def device_spec(device: torch.device) -> DeviceSpec:

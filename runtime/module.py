@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Mapping, Sequence
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from graphc.ir import GraphcError, Program, TargetError, Type, final, initial
+from graphc.ir import GraphcError, Program, TargetError, Type, initial
 from graphc.passes import Request
 
 from . import autograd
 from .buffers import Arena
-from .build import DTYPES, Build, Key, initial_state
+from .build import DTYPES, Build, Key
 from .parameters import add_parameters, draw, read_parameters
+from .prologue import initial_state
 
 State = dict[str, torch.Tensor]
+_OWN = ("_serial", "_builds", "_arena", "_last", "_lock")
 _serial = itertools.count()
+_models: weakref.WeakValueDictionary[int, Model] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -80,20 +86,45 @@ class Model(nn.Module):
         if dtype not in DTYPES:
             raise TargetError(f"dtype {dtype} is not supported", hint="use torch.float32 or torch.float64")
         self._compiler, self._program, self._target, self._trainable = compiler, program, target, trainable
+        self._start()
+        add_parameters(self, program, dtype)
+        self.register_buffer("_like", torch.empty(0, dtype=dtype), persistent=False)
+
+    def _start(self) -> None:
+        """Set up what belongs to this object alone, not to its value: builds, memory, and its number."""
         self._serial = next(_serial)
         self._builds: dict[Key, Build] = {}
         self._arena = Arena()
         self._last: Key | None = None
-        add_parameters(self, program, dtype)
-        self.register_buffer("_like", torch.empty(0, dtype=dtype), persistent=False)
+        self._lock = threading.RLock()
+        _models[self._serial] = self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
-        """Return a model with parameters of its own; builds are shared by nobody."""
-        new = Model(self._compiler, self._program, self._target, self.dtype, self._trainable)
-        new.load_state_dict(self.state_dict())
-        new.to(self._like.device)
+        """Return a model with parameters of its own; the declaration is shared, builds are not."""
+        new: Model = Model.__new__(type(self))
         memo[id(self)] = new
+        shared = {"_compiler": self._compiler, "_program": self._program}
+        mine = {name: value for name, value in self.__dict__.items() if name not in _OWN and name not in shared}
+        new.__dict__.update(shared | {name: copy.deepcopy(value, memo) for name, value in mine.items()})
+        new._start()
         return new
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Return how to make the model again: from its declaration and its `state_dict`.
+
+        Raises:
+            GraphcError: a parametrization or pruning was added, which the declaration does not know.
+        """
+        state = self.state_dict()
+        plain = Model(self._compiler, self._program, self._target, self.dtype, self._trainable)
+        if state.keys() != plain.state_dict().keys():
+            raise GraphcError(
+                "a model with parametrizations or pruning of its own cannot be pickled",
+                hint="save model.state_dict(), and add them again after gc.compile",
+            )
+        frozen = frozenset(name for name, p in self.named_parameters() if not p.requires_grad)
+        arguments = (self._compiler, self._program, self._target, self.dtype, self._trainable)
+        return _restored, (*arguments, state, frozen, self.training, self._like.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -138,12 +169,22 @@ class Model(nn.Module):
         """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state."""
         if state is None:
             raise GraphcError("step needs a state", hint="start with state = model.initial_state(batch_size=...)")
-        lead = {k: v.unsqueeze(0) for k, v in self._named_inputs(inputs).items()}
-        batch = int(next(iter(state.values())).shape[-2]) if len(state) > 1 else 1
+        named = self._named_inputs(inputs)
+        for name, x in named.items():
+            if isinstance(x, torch.Tensor) and x.dim() != 2:
+                raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but a step takes (B, N)")
+        lead = {name: x.unsqueeze(0) if isinstance(x, torch.Tensor) else x for name, x in named.items()}
+        batch = next((int(v.shape[-t]) for v, t in self._batch_axes(state)), 1)
         outputs, _, last = self._execute(lead or None, (), state, 1, batch, whole=True)
         if isinstance(outputs, dict):
             return {k: v[0] for k, v in outputs.items()}, last
         return outputs[0], last
+
+    def _batch_axes(self, state: Mapping[str, torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
+        """Yield the given states with the distance of their batch axis from the end."""
+        for tensor in self._program.states:
+            if tensor.name in state:
+                yield state[tensor.name], 1 + len(tensor.type.axes)
 
     def initial_state(self, batch_size: int = 1) -> State:
         """Return the state before step 0: name -> (B, N), histories (depth, B, N) oldest first, and "t"."""
@@ -199,21 +240,25 @@ class Model(nn.Module):
 
     def _key(self, record: tuple[str, ...], wrt: frozenset[str], whole: bool, target: str | None = None) -> Key:
         device = self._like.device
+        if self.dtype not in DTYPES:
+            raise TargetError(f"dtype {self.dtype} is not supported", hint="use model.float() or model.double()")
         target = target or self._target
         if target == "auto":
             target = "triton" if device.type == "cuda" else "c"
         return Key(target, str(device), self.dtype, Request(record, wrt, whole and bool(wrt)))
 
     def _build(self, key: Key) -> Build:
-        if key not in self._builds:
-            build = Build(self._compiler.program(key.request), key, self._arena)
-            self._builds[key] = build
-            autograd.BUILDS[self._name(key)] = build
+        build = self._builds.get(key)
+        if build is None:
+            with self._lock:
+                build = self._builds.get(key)
+                if build is None:
+                    build = Build(self._compiler.program(key.request), key, self._arena)
+                    build.name = f"{self._serial}/{key}"
+                    autograd.BUILDS[build.name] = build
+                    self._builds[key] = build
         self._last = key
-        return self._builds[key]
-
-    def _name(self, key: Key) -> str:
-        return f"{self._serial}/{key}"
+        return build
 
     def _execute(
         self,
@@ -230,31 +275,39 @@ class Model(nn.Module):
             state = self.initial_state(batch)
         states = self._checked_state(state, batch) if state is not None else []
         wrt = self._wrt(xs, parameters, states)
-        key = self._key(record, wrt, whole)
-        build = self._build(key)
-        results = torch.ops.graphc.run(self._name(key), steps, batch, xs, parameters, self._in_order(states, build, state))
-        named = dict(zip(build.outputs, results, strict=True))
-        outputs = {name: named[name] for name in self._program.outputs}
-        last = {name: named[final(name)] for name in build.state_names}
+        name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
+        ordered = self._in_order(states, state_names, state)
+        results: Sequence[torch.Tensor]
+        if wrt or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+            results = torch.ops.graphc.run(name, steps, batch, xs, parameters, ordered)
+        else:  # nothing to differentiate: the operator would only cost time
+            with torch.no_grad():
+                results = autograd.run(autograd.BUILDS[name], steps, batch, xs, parameters, ordered)
+        named = dict(zip(order, results, strict=True))
+        last = dict(zip(state_names, (named[n] for n in final_names), strict=True))
         start = state["t"] if state is not None else torch.zeros((), dtype=torch.int64)
         last["t"] = start + steps
-        output: Any = outputs
-        if len(outputs) == 1:
-            (output,) = outputs.values()
+        output: Any
+        if len(self._program.outputs) == 1:
+            output = named[self._program.outputs[0]]
         else:
-            output = {_short(name): value for name, value in outputs.items()}
+            output = {_short(name): named[name] for name in self._program.outputs}
         return output, {name: named[name] for name in record}, last
 
-    def _in_order(self, states: list[torch.Tensor], build: Build, state: Mapping[str, torch.Tensor] | None) -> list[torch.Tensor]:
+    def _in_order(
+        self, states: list[torch.Tensor], names: tuple[str, ...], state: Mapping[str, torch.Tensor] | None
+    ) -> list[torch.Tensor]:
         if state is None:
             return []
         by_name = dict(zip((t.name for t in self._program.states), states, strict=True))
-        missing = [n for n in build.state_names if n not in by_name]
+        missing = [n for n in names if n not in by_name]
         if missing:
             raise GraphcError(f"this record set needs the state '{missing[0]}', which the given state lacks")
-        return [*(by_name[n] for n in build.state_names), state["t"]]
+        return [*(by_name[n] for n in names), state["t"]]
 
-    def _wrt(self, xs: list[torch.Tensor], parameters: list[torch.Tensor], states: list[torch.Tensor]) -> frozenset[str]:
+    def _wrt(
+        self, xs: list[torch.Tensor], parameters: list[torch.Tensor], states: list[torch.Tensor]
+    ) -> frozenset[str]:
         if not self._trainable or not torch.is_grad_enabled():
             return frozenset()
         program = self._program
@@ -304,17 +357,23 @@ class Model(nn.Module):
             raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
         if x.dtype != self.dtype:
             raise GraphcError(
-                f"input '{name}' is {x.dtype}, but the model computes in {self.dtype}", loc, f"pass {name}.to({self.dtype})"
+                f"input '{name}' is {x.dtype}, but the model computes in {self.dtype}",
+                loc,
+                f"pass {name}.to({self.dtype})",
             )
         if x.device != self._like.device:
-            raise GraphcError(f"input '{name}' is on {x.device}, the model on {self._like.device}", loc, "move one of them with .to()")
-        return x if x.shape[2] <= 1 or x.stride(2) == 1 else x.contiguous()
+            raise GraphcError(
+                f"input '{name}' is on {x.device}, the model on {self._like.device}", loc, "move one of them with .to()"
+            )
+        return x
 
     def _checked_state(self, state: Mapping[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
         found = []
         for tensor in self._program.states:
             if tensor.name not in state:
-                raise GraphcError(f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)")
+                raise GraphcError(
+                    f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)"
+                )
             value = state[tensor.name]
             shape = self._shape(tensor.type, batch, tensor.depth)
             if tuple(value.shape) != shape:
@@ -324,6 +383,38 @@ class Model(nn.Module):
 
     def _shape(self, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:
         return (() if depth is None else (depth,)) + (batch,) + tuple(self._program.sizes[a] for a in type.axes)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _prepared(
+    serial: int, record: tuple[str, ...], wrt: tuple[str, ...], whole: bool
+) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the operator's key, the names of its results, of the states and of the final states among the results.
+
+    `torch.compile` calls it while it traces and keeps the result.
+    """
+    model = _models[serial]
+    build = model._build(model._key(record, frozenset(wrt), whole))
+    return build.name, build.outputs, build.state_names, build.final_names
+
+
+def _restored(
+    compiler: Compiler,
+    program: Program,
+    target: str,
+    dtype: torch.dtype,
+    trainable: bool,
+    state: dict[str, torch.Tensor],
+    frozen: frozenset[str],
+    training: bool,
+    device: torch.device,
+) -> Model:
+    """Return a pickled model."""
+    model = Model(compiler, program, target, dtype, trainable).to(device).train(training)
+    model.load_state_dict(state)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    return model
 
 
 def _short(name: str) -> str:

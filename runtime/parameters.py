@@ -87,4 +87,5 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
 
 def read_parameters(model: nn.Module, program: Program) -> list[torch.Tensor]:
     """Return the parameters in the order of the program, read through the modules' attributes."""
-    return [getattr(model.get_submodule(p.owner), p.attribute) for p in program.parameters]
+    owners = model._modules
+    return [getattr(owners[p.owner], p.attribute) for p in program.parameters]
