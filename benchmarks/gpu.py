@@ -12,6 +12,7 @@ import os
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from benchmarks.peers.worker import Check, Run
 from benchmarks.report import RESULTS, Row, spread, time_alternately, write
 from benchmarks.works import C1, C2, Arrays, Work, compare, find_clean, make_inputs
 
+# In float32 the resident strategy holds the weights of at most 128 neurons.
+C2_SMALL = replace(C2, neurons=128, title="recurrent CuBa-LIF, T=100 B=128 N=128")
 Contender = tuple[Run, Check]
 cuda: Any = torch.cuda  # some of its classes have no types
 
@@ -142,7 +145,7 @@ def main() -> int:
     torch.backends.cuda.matmul.allow_tf32 = False
     folder = Path(os.environ.get("OUT") or RESULTS)
     copy_gb_s = measure_copy(C1)
-    rows = [measure_work(work, options.compile, copy_gb_s, options.rounds) for work in (C1, C2)]
+    rows = [measure_work(work, options.compile, copy_gb_s, options.rounds) for work in (C1, C2_SMALL)]
     name = torch.cuda.get_device_name()
     write(folder / "gpu.json", rows, {"copy_gb_s": copy_gb_s}, gpu=name)
     lines = [f"{name}, copy {copy_gb_s:.0f} GB/s"]
