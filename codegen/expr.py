@@ -37,7 +37,7 @@ _FUNCTIONS = {
     "Abs": "_abs",
     "ceiling": "_ceil",
 }
-_TRITON = {name: f"tl.{name}" for name in ("exp", "log", "sin", "cos", "erf", "floor")}
+_TRITON = {name: f"tl.{name}" for name in ("log", "sin", "cos", "erf", "floor")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,9 @@ class Printer:
     def _product(self, expr: Any, loc: Loc | None) -> tuple[str, int]:
         above: list[Any] = []
         below: list[Any] = []
-        for factor in expr.args:
+        numbers = [f for f in expr.args if f.is_number]
+        rest = [f for f in expr.args if not f.is_number]
+        for factor in [sympy.Float(float(sympy.Mul(*numbers)), 17), *rest] if len(numbers) > 1 else expr.args:
             divides = isinstance(factor, sympy.Pow) and factor.exp.is_Number and factor.exp.is_negative
             below.append(factor.base**-factor.exp) if divides else above.append(factor)
         sign = ""

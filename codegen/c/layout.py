@@ -87,6 +87,19 @@ class Layout:
         """Return the number of elements of `value` per batch row."""
         return math.prod(self.schedule.sizes[a] for a in value.type.axes)
 
+    @property
+    def split(self) -> int:
+        """Return the number of neurons that `chunk` splits."""
+        return max(group.size for group in self.groups)
+
+    def bound(self, value: Value) -> str:
+        """Return how many elements of `value` a block has per row, as text."""
+        return "_width" if self.chunk and value.type.axes else str(self.size(value))
+
+    def summand(self, result: Value) -> Value:
+        """Return what a Reduce sums to `result`."""
+        return next(n.operands[0] for n in self.kernel.graph.nodes if n.result is result)
+
     def buffer(self, name: str) -> Buffer:
         """Return the buffer called `name`."""
         return self.schedule.buffers[name]
@@ -132,7 +145,7 @@ def _add_group(layout: Layout, nodes: Iterable[Node]) -> None:
         elif isinstance(node, Products):
             layout.groups.append(Group((node,), node.result.type.axes, layout.size(node.result), node))
         elif isinstance(node, Time) or not (node.result.type.batched or node.result.type.axes):
-            if not isinstance(node, Reduce):
+            if not isinstance(node, Reduce):  # a Reduce is no work of its own, but a sink of its operand
                 layout.scalars.append(node)
         elif not isinstance(node, Reduce):
             inside.append(node)

@@ -229,11 +229,14 @@ _INLINE void _dense_columns(
         if (rows >= _TILE) {
             for (int64_t next = 0; next < rows; next += _TILE) {
                 const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
-                _dense_part(_TILE, vectors, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+                real *tile = out + r*out_stride + c;
+                _dense_part(_TILE, vectors, depth, x + r*x_stride, x_stride, w + c, columns, tile, out_stride);
             }
         } else {
-            for (int64_t r = 0; r < rows; r++)
-                _dense_part(1, vectors, depth, x + r*x_stride, x_stride, w + c, columns, out + r*out_stride + c, out_stride);
+            for (int64_t r = 0; r < rows; r++) {
+                real *tile = out + r*out_stride + c;
+                _dense_part(1, vectors, depth, x + r*x_stride, x_stride, w + c, columns, tile, out_stride);
+            }
         }
     }
 }

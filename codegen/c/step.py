@@ -1,0 +1,178 @@
+"""One time step of a block: its products, and its loops over neurons."""
+
+from __future__ import annotations
+
+from graphc.codegen.expr import Printer
+from graphc.codegen.writer import Writer
+from graphc.ir.node import Node, Value
+from graphc.ir.ops import Project
+
+from .address import Addresses, Members
+from .layout import Group, Layout, Sink
+from .rules import right_side
+
+PREFETCH = 64  # neurons from which fetching the next step's row ahead pays
+
+
+class Step:
+    """The step of one kernel while it is written."""
+
+    def __init__(self, w: Writer, layout: Layout, at: Addresses, members: Members, printer: Printer) -> None:
+        """Remember where to write."""
+        self.w, self.layout, self.at, self.members, self.printer = w, layout, at, members, printer
+        self._prefetched: set[Value] = set()
+        self._listed: set[Value] = set()
+
+    def write(self) -> None:
+        """Write everything inside the loop over time."""
+        w, layout = self.w, self.layout
+        if layout.reverse:
+            w.line("const int64_t _t = _T - 1 - _k;")
+        for history in layout.kernel.graph.histories:
+            w.line(f"const int64_t _slot_{self.at.argument(history.name)} = {self.at.step}%{layout.slots(history)};")
+        for node in layout.scalars:
+            self.declare(node.result, right_side(node, self.printer))
+        for group, sinks in zip(layout.groups, layout.sinks, strict=False):
+            if group.product:
+                self._product(group)
+            else:
+                self._loop(group.operands, group.nodes, sinks)
+        self._end(layout.sinks[-1])
+
+    def declare(self, value: Value, text: str) -> None:
+        """Write a local variable with the name and line of `value`."""
+        self.w.line(f"const {self.at.real} {self.printer.dialect.identifier(value.name)} = {text};", value.loc)
+
+    def _product(self, group: Group) -> None:
+        w, layout, product = self.w, self.layout, group.product
+        assert product is not None
+        source, weight = product.operands
+        result = product.result.name
+        self.members.add(f"now_{result}", product.result, self.at.real)
+        given, inner = layout.inputs[weight].source, layout.size(source)
+        if isinstance(product, Project) and source.type.dtype == "bool":
+            self._list_events(source)
+            self.printer.used.add("_gather")
+            events = f"_m->events_{source.name}[_r], 0, _m->count_{source.name}[_r]"
+            with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
+                call = f"_gather({events}, {self.at.pointer(given)}, {group.size}, _m->now_{result}[_r]);"
+                w.line(call, product.result.loc)
+            return
+        matrix = self.at.pointer(given) if isinstance(product, Project) else f"_turned_{self.at.argument(given)}"
+        rows = f"{self.at.row(source, '0')}, {self.at.row_stride(source)}"
+        self.printer.used.add("_dense")
+        target = f"&_m->now_{result}[0][0], {group.size}"
+        w.line(f"_dense(_rows, {inner}, {group.size}, {rows}, {matrix}, {target});", product.result.loc)
+
+    def _list_events(self, source: Value) -> None:
+        """Write the search for spikes, for all rows of the block before any list is used."""
+        if source in self._listed:
+            return
+        self._listed.add(source)
+        name, size, rows = source.name, self.layout.size(source), self.layout.rows
+        self.members.add_plain(f"events_{name}[{rows}][{size + 16}]", "uint32_t")
+        self.members.add_plain(f"count_{name}[{rows}]", "int")
+        scan = f"_events_{self.at.kind(source)}"
+        self.printer.used.add(scan)
+        with self.w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
+            row = self.at.row(source, "_r")
+            self.w.line(f"_m->count_{name}[_r] = {scan}({row}, {size}, _m->events_{name}[_r]);")
+
+    def _end(self, sinks: list[Sink]) -> None:
+        """Write loops for what is done with values that no elementwise loop defines."""
+        for axes in dict.fromkeys(s.value.type.axes for s in sinks):
+            here = [s for s in sinks if s.value.type.axes == axes]
+            self._loop(list(dict.fromkeys(s.value for s in here)), (), here)
+
+    def _loop(self, operands: list[Value], nodes: tuple[Node, ...], sinks: list[Sink]) -> None:
+        """Write a loop over the rows of the block, and over their neurons."""
+        w = self.w
+        widest = max((*operands, *(n.result for n in nodes)), key=lambda v: len(v.type.axes))
+        bound = self.layout.bound(widest)
+        checks = [s for s in sinks if s.kind == "check"]
+        with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
+            loads = [v for v in operands if self.at.is_loaded(v)]
+            for value in loads:
+                self._row_pointer(value, bound)
+            outputs = [s for s in sinks if s.kind == "output"]
+            for sink in outputs:
+                self._out_pointer(sink)
+            if checks:
+                w.line(f"{self.at.real} _wrong = {self.at.zero};")
+            w.line("#pragma omp simd" + (" reduction(+:_wrong)" if checks else ""))
+            with w.block(f"for (int64_t _n = 0; _n < {bound}; _n++) {{", "}"):
+                for value in loads:
+                    n = "_n" if value.type.axes else "0"
+                    self.declare(value, self.at.convert(self.at.kind(value), f"_row_{value.name}[{n}]"))
+                for node in nodes:
+                    self.declare(node.result, right_side(node, self.printer))
+                for sink in sinks:
+                    self._store(sink, sinks)
+            for sink in outputs:
+                if self.at.streams(sink.name):
+                    short = self.at.argument(sink.name)
+                    w.line(f"if (_past_cache_{short}) _stream(_at_{short}, _m->stage_{short}, {bound});")
+            if checks:
+                self._report(checks, sinks, bound)
+
+    def _store(self, sink: Sink, sinks: list[Sink]) -> None:
+        w, value = self.w, sink.value
+        text = self.printer.dialect.identifier(value.name)
+        n = "_n" if value.type.axes else "0"
+        match sink.kind:
+            case "output":
+                w.line(f"_to_{self.at.argument(sink.name)}[{n}] = {self.at.stored(sink.name, text)};")
+            case "sum":
+                term = text if value.type.batched else f"_b0 + _r == 0 ? {text} : {self.at.zero}"
+                w.line(f"_m->sum_{self.at.argument(sink.name)}[{n}] += {term};")
+            case "carry" | "array":
+                self.members.add(f"now_{sink.name}", value, self.at.real)
+                w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
+            case "ring":
+                w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
+            case "check":
+                w.line(f"_wrong += {text} - {text};  // 0, or NaN")
+                if self._row_of(sink, sinks) is None:
+                    self.members.add_row(f"test_{value.name}", value, self.at.real)
+                    w.line(f"_m->test_{value.name}[{n}] = {text};")
+
+    def _kept(self, sink: Sink) -> str:
+        """Return the row of a block that a sink writes."""
+        if sink.kind == "ring":
+            name = self.at.argument(sink.name)
+            return f"ring_{name}[_slot_{name}][_r]"
+        return f"now_{sink.name}[_r]"
+
+    def _row_of(self, check: Sink, sinks: list[Sink]) -> str | None:
+        """Return a row that this loop writes anyway and that holds what is to be checked."""
+        kept = (s for s in sinks if s.value is check.value and s.kind in ("carry", "array", "ring"))
+        return next((self._kept(s) for s in kept), None)
+
+    def _report(self, checks: list[Sink], sinks: list[Sink], bound: str) -> None:
+        w = self.w
+        self.printer.used.add("_report")
+        with w.block(f"if (_wrong != {self.at.zero}) {{", "}"):
+            for check in checks:
+                row = self._row_of(check, sinks) or f"test_{check.value.name}"
+                where = f"{check.index}, _start + _t, _b0 + _r, {self.at.first(check.value)}"
+                w.line(f"_report(_m->{row}, {bound}, {where}, _bad);")
+
+    def _row_pointer(self, value: Value, bound: str) -> None:
+        kind = self.at.c_type(self.at.kind(value))
+        self.w.line(f"const {kind} *_row_{value.name} = {self.at.row(value, '_r')};")
+        given = self.layout.inputs.get(value)
+        if given and given.kind == "sequence" and value not in self._prefetched and self.layout.size(value) >= PREFETCH:
+            self._prefetched.add(value)
+            self.printer.used.add("_prefetch")
+            next_row = f"_row_{value.name} {'-' if self.layout.reverse else '+'} _t_{self.at.argument(given.source)}"
+            self.w.line(f"_prefetch({next_row}, {bound}*sizeof *_row_{value.name});")
+
+    def _out_pointer(self, sink: Sink) -> None:
+        short, kind = self.at.argument(sink.name), self.at.c_type(self.layout.buffer(sink.name).storage)
+        if not self.at.streams(sink.name):
+            self.w.line(f"{kind} *_to_{short} = {self.at.out_row(sink)};")
+            return
+        self.members.add_row(f"stage_{short}", sink.value, kind)
+        self.printer.used.add("_stream")
+        self.w.line(f"{kind} *_at_{short} = {self.at.out_row(sink)};")
+        self.w.line(f"{kind} *_to_{short} = _past_cache_{short} ? _m->stage_{short} : _at_{short};")
