@@ -81,6 +81,8 @@ class Model(nn.Module):
     Call it with spikes or currents (T, B, N); parameters are attributes of `model.<population>` and `model.<pre_post>`.
     """
 
+    _like: torch.Tensor
+
     def __init__(self, compiler: Compiler, program: Program, target: str, dtype: torch.dtype, trainable: bool) -> None:
         super().__init__()
         if dtype not in DTYPES:
@@ -342,7 +344,8 @@ class Model(nn.Module):
             found.append(self._checked(tensor.name, x, self._program.sizes[tensor.type.axes[0]], tensor.loc))
             if (steps is not None and x.shape[0] != steps) or (batch is not None and x.shape[1] != batch):
                 raise GraphcError(
-                    f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, but ({steps}, {batch}) comes from another input or argument",
+                    f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, "
+                    f"but ({steps}, {batch}) comes from another input or argument",
                     tensor.loc,
                 )
             steps, batch = x.shape[0], x.shape[1]
