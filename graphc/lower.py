@@ -47,7 +47,7 @@ def lower(network: Network, records: Sequence[str] = ()) -> Program:
 
 
 def axes_of(network: Network) -> dict[str, str]:
-    """Return the axis of every input and population; those joined one to one share the axis of the first."""
+    """Return the axis of every input and population; those joined one to one, or by a shared weight, have one in common."""
     axis = {name: name for name in (*network.inputs, *network.populations)}
 
     def root(name: str) -> str:
@@ -56,8 +56,12 @@ def axes_of(network: Network) -> dict[str, str]:
         return name
 
     for connection in network.connections.values():
-        if not isinstance(connection.connectivity, Dense):
-            a, b = root(connection.pre), root(connection.post)
+        pairs = [] if isinstance(connection.connectivity, Dense) else [(connection.pre, connection.post)]
+        if connection.shared is not None:  # one weight has one pair of axes
+            owner = network.connections[connection.shared]
+            pairs += [(connection.pre, owner.pre), (connection.post, owner.post)]
+        for pre, post in pairs:
+            a, b = root(pre), root(post)
             axis[a] = b
     return {name: root(name) for name in axis}
 
