@@ -23,7 +23,7 @@ COMMENT = {"c": "//", "triton": "#"}
 
 @dataclass(frozen=True)
 class Inspection:
-    """Answers about one model. Every one is for a key: the given parts, else the key last used, else T = B = 1 there."""
+    """Answers about one model, each for a key: the given parts, else the key last used, else that of a first call."""
 
     model: Model
     compiler: NetworkCompiler
@@ -114,6 +114,4 @@ def _ptx(build: Build, plan: Schedule, backward: bool) -> str:
     """Return the PTX of every Triton kernel of one half."""
     if plan.target != "triton":
         raise TargetError(f"target {plan.target!r} has no PTX", hint='ask with target="triton"')
-    from graphc.runtime.ahead import compile_ahead
-
-    raise NotImplementedError(compile_ahead)
+    raise TargetError("PTX is not available", hint='read source("forward", "triton")')

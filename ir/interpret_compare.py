@@ -22,7 +22,7 @@ def random_run(program: Program, seed: int = 0) -> Tensors:
     """Return what a few steps of `program` give on random tensors: outputs, final states and gradients by name.
 
     A tensor's values depend on its name and `seed` alone, so that two programs that share names share values. Where the
-    program has no backward half yet, its gradients are those of torch autograd.
+    program is not differentiated yet, its gradients are those of torch autograd.
 
     Args:
         program: a program after `discretize`.
@@ -68,7 +68,7 @@ def _forward(program: Program, env: Tensors, seed: int) -> Tensors:
     outputs = {name: done[name] for name in program.outputs}
     loss = torch.stack([(_uniform(gradient(n), y.shape, seed) * y).sum() for n, y in outputs.items()]).sum()
     found = {n: y.detach() for n, y in outputs.items()} | _finals(program, done)
-    if loss.requires_grad:
+    if loss.requires_grad and program.stage == "discrete":  # after the adjoint no StopGradient is left
         gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
         found |= {f"autograd {n}": g for n, g in zip(leaves, gradients, strict=True) if g is not None}
     return found

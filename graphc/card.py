@@ -1,0 +1,108 @@
+"""The semantics card: every choice that decides what a model's numbers are, in one text with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import sympy
+
+from graphc.ir import Program
+
+from .lower import evaluation_order
+from .network import Connection, Network, Population
+
+NUMERICS = (
+    "fast: sums in any order, no contraction, no flush of NaN; spikes of one target are those of another up to rounding"
+)
+ORDER = "deliver, receive, integrate and update, threshold, reset, output and record"
+DELAYS = "a spike of step t acts from the start of step t + d; before step 0 spikes, inputs and drives are 0"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What decides a model's numbers, as lines of (about, text)."""
+
+    lines: tuple[tuple[str, str], ...]
+
+    @property
+    def hash(self) -> str:
+        """The identity of these choices: 12 hexadecimal digits."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @property
+    def text(self) -> str:
+        """One line per choice."""
+        return "\n".join(f"{about}: {text}" for about, text in self.lines)
+
+    def __str__(self) -> str:
+        """Return hash and lines."""
+        return f"semantics card {self.hash}\n" + "\n".join(f"  {line}" for line in self.text.splitlines())
+
+
+def card_of(network: Network, program: Program, dtype: str) -> Card:
+    """Return the card of `network`.
+
+    Args:
+        network: what was declared.
+        program: the same after `discretize`, whose notes say how every state is integrated.
+        dtype: of the states.
+    """
+    order = evaluation_order(network)
+    lines = [
+        ("dt", f"{network.dt!r} ms"),
+        ("dtype", dtype),
+        ("numerics", NUMERICS),
+        ("update order", f"{ORDER}; populations in the order {', '.join(order)}"),
+        ("delays", DELAYS),
+    ]
+    integrators = dict(line.split(": ", 1) for about, line in program.notes if about == "integrator")
+    for name in order:
+        lines += _population(network.populations[name], network.dt, integrators)
+    lines += [(f"connection {c.name}", _connection(c)) for c in network.connections.values()]
+    return Card(tuple(lines))
+
+
+def _population(population: Population, dt: float, integrators: dict[str, str]) -> Iterable[tuple[str, str]]:
+    neuron, owner = population.neuron, population.name
+    yield owner, f"neuron {neuron.name}, output {neuron.output}"
+    for state in neuron.states:
+        how = integrators.get(f"{owner}.{state.name}", "discrete-time map, as declared")
+        yield f"{owner}.{state.name}", how
+    spike = neuron.spike
+    if spike is None:
+        return
+    at_equality = "no spike at equality" if spike.strict else "spike at equality"
+    edge = "level" if spike.edge != "rising" else "rising edge, the initial state counts as the step before the first"
+    condition = (
+        spike.condition if isinstance(spike.condition, sympy.core.relational.Relational) else f"{spike.margin} > 0"
+    )
+    yield f"{owner} threshold", f"{condition}, {edge}, {at_equality}"
+    yield f"{owner} surrogate", repr(spike.surrogate)
+    if neuron.reset:
+        jumps = [
+            f"{s} -> {e}{' (detached)' if s in spike.detached else ' (attached)'}" for s, e in neuron.reset.items()
+        ]
+        yield f"{owner} reset", ", ".join(jumps)
+    else:
+        yield f"{owner} reset", "none"
+    yield f"{owner} refractory", _refractory(population, dt)
+
+
+def _refractory(population: Population, dt: float) -> str:
+    rule = population.neuron.refractory
+    if rule is None:
+        return "none: a spike is possible at every step"
+    duration = sympy.sympify(rule.duration)
+    steps = f"{round(float(duration) / dt)} steps" if duration.is_Number and duration.is_finite else f"{duration} ms"
+    steps = "for ever" if duration == sympy.oo else steps
+    held = ", ".join(s.name for s in rule.hold)
+    return f"{steps} after the step of the spike; holds {held or 'no state'}"
+
+
+def _connection(connection: Connection) -> str:
+    delay = f"delay {connection.delay} step{'s' * (connection.delay != 1)}"
+    kind = type(connection.connectivity).__name__
+    shared = f", weight of {connection.shared}" if connection.shared else ""
+    return f"{connection.pre} -> {connection.post}.{connection.target}, {kind}, {delay}{shared}"

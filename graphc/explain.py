@@ -1,0 +1,171 @@
+"""What a model computes and how, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from graphc.ir import (
+    Const,
+    Count,
+    Graph,
+    Kernel,
+    Map,
+    Node,
+    Parameter,
+    Program,
+    Project,
+    Propagator,
+    Read,
+    Reset,
+    Spike,
+    Spread,
+    StopGradient,
+    Test,
+    Time,
+)
+
+from .card import card_of
+from .jacobian import show_jacobian, step_jacobian
+from .network import Network
+
+if TYPE_CHECKING:
+    from graphc.runtime.build import Build
+
+
+def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str) -> str:
+    """Return every section of ``model.explain()``.
+
+    Args:
+        network: what was declared.
+        stages: the program after every pass, by name.
+        build: the kernels of the key that is shown.
+        key: the key in words.
+    """
+    discrete = next(program for _, program in stages if program.stage != "declared")
+    program = stages[-1][1]
+    card = card_of(network, discrete, str(build.key.dtype).removeprefix("torch."))
+    sections = [
+        ("one step, after discretisation", equations(discrete)),
+        ("step Jacobian, entries that are not zero by structure", show_jacobian(step_jacobian(discrete))),
+        ("inputs without a connection, which are 0", unconnected(network)),
+        ("parameters", [_parameter(p, program) for p in program.parameters]),
+        ("kernels", _kernels(build)),
+        ("saved for backward", saved(build)),
+        ("notes of the passes", [f"{about}: {line}" for about, line in program.notes]),
+    ]
+    parts = [f"shown for {key}", str(card)]
+    parts += [f"{title}\n" + "\n".join(f"  {line}" for line in lines or ["none"]) for title, lines in sections]
+    return "\n\n".join(parts) + "\n"
+
+
+def equations(program: Program) -> list[str]:
+    """Return the nodes of one time step as equations, each with the user's line."""
+    lines = []
+    for region in program.regions:
+        for node in _live(region.graph):
+            where = f"  # {node.result.loc}" if node.result.loc else ""
+            lines.append(f"{node.result.name} = {_right_hand_side(node)}{where}")
+        lines += [f"{c.name}[t+1] = {c.next.name}" for c in region.graph.carries]
+    return lines
+
+
+def _live(graph: Graph) -> list[Node]:
+    """Return the nodes that something depends on, in order."""
+    live, kept = set(graph.results), []
+    for node in reversed(graph.nodes):
+        if node.result in live:
+            live.update(node.operands)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _right_hand_side(node: Node) -> str:
+    names = [v.name for v in node.operands]
+    match node:
+        case Map(expr=expr):
+            return str(expr)
+        case Const(value=value):
+            return repr(value)
+        case Time():
+            return "time of the step in ms"
+        case Test(strict=strict):
+            return f"{names[0]} {'>' if strict else '>='} 0"
+        case Spike(strict=strict):
+            blocked = f" and not {names[1]}" if len(names) > 1 else ""
+            return f"spike where {names[0]} {'>' if strict else '>='} 0{blocked}, derivative {node.derivative}"
+        case Reset():
+            return f"{names[2]} where {names[1]}, else {names[0]}"
+        case Count():
+            return f"{names[2]} where {names[1]}, else {names[0]} - 1, at least 0"
+        case StopGradient():
+            return f"{names[0]} without gradient"
+        case Project():
+            return f"{names[0]} @ {names[1]}"
+        case Read(history=history, delay=delay):
+            return f"{history.removesuffix('@history')} {delay} step{'s' * (delay > 1)} ago"
+        case Spread():
+            return f"{names[0]} for every neuron"
+        case Propagator(row=row, column=column, forcing=forcing):
+            what = "response" if forcing else "exponential"
+            return f"{what} [{row}, {column}] of the linear block of {', '.join(names)}"
+    return f"{type(node).__name__}({', '.join(names)})"
+
+
+def unconnected(network: Network) -> list[str]:
+    """Return the inputs of populations that no connection drives."""
+    driven = {(c.post, c.target) for c in network.connections.values()}
+    return [
+        f"{p.name}.{i.name}"
+        for p in network.populations.values()
+        for i in p.neuron.inputs
+        if (p.name, i.name) not in driven
+    ]
+
+
+def saved(build: Build) -> list[str]:
+    """Return what is kept between the halves: bytes per step and sample, and per neuron."""
+    lines, total = [], 0
+    for name in build.saved:
+        size = build.storage(name).itemsize
+        count = math.prod(build.shape(name, 1, 1))
+        total += size * count
+        lines.append(
+            f"{name.removeprefix('saved ')}: {size} byte{'s' * (size > 1)} per neuron and step, {count} neurons"
+        )
+    if lines:
+        lines.append(f"{total} bytes per step and sample, beside the inputs and outputs that the caller has")
+    return lines
+
+
+def _parameter(p: Parameter, program: Program) -> str:
+    shape = ", ".join(str(program.sizes[a]) for a in p.type.axes)
+    bounds = [f"> {p.minimum!r}"] * (p.minimum is not None) + [f"< {p.maximum!r}"] * (p.maximum is not None)
+    kind = "learned" if p.learn else "fixed"
+    return f"{p.name}: ({shape}) {kind}" + (f", {' and '.join(bounds)}" if bounds else "")
+
+
+def _kernels(build: Build) -> list[str]:
+    if build.schedule is None:
+        return ["none: the reference target interprets the program"]
+    return [_kernel(k) for k in build.schedule.kernels]
+
+
+def _kernel(kernel: Kernel) -> str:
+    half = "backward" if kernel.backward else "forward"
+    if kernel.kind == "product":
+        return f"{kernel.name} ({half}): {kernel.strategy.replace('_', ' ')} over all steps at once"
+    options = "".join(f", {name} {value}" for name, value in kernel.options.items())
+    direction = "time loop" if kernel.kind == "steps" else "reverse time loop"
+    loops = [len(loop) for loop in kernel.loops]
+    fused = f"{sum(loops)} operations fused into {len(loops)} loop{'s' * (len(loops) != 1)}"
+    return f"{kernel.name} ({half}): {direction}, {kernel.strategy}{options}; {fused}; {_products(kernel.graph)}"
+
+
+def _products(graph: Graph) -> str:
+    products = [n for n in graph.nodes if type(n).__name__ in ("Project", "ProjectTransposed")]
+    if not products:
+        return "no product inside"
+    weights = ", ".join(n.operands[1].name for n in products)
+    return f"products inside with {weights}"
