@@ -77,9 +77,9 @@ SCALES: dict[str, Scale] = {
     "QIF": Scale(0.2, 100, (4.0, 2.0), 10.0, ("tau",), ("v", -2.0, 2.0), density=None),
     "Theta": Scale(0.25, 100, (4.0, 2.0), 10.0, ("tau",), ("theta", -1.0, 1.0), density=None),
     "Izhikevich": Scale(0.1, 120, (10.0, 10.0), 10.0, ("a", "d"), ("v", -65.0, -50.0), density=None),
-    "IzhikevichPublished": Scale(1.0, 40, (10.0, 10.0), 2.0, ("a", "d"), ("v", -65.0, -50.0), density=None),
+    "IzhikevichPublished": Scale(1.0, 40, (6.0, 6.0), 1.0, ("a", "d"), ("v", -65.0, -50.0), density=None),
     "HodgkinHuxley": Scale(
-        0.05, 200, (20.0, 20.0), 10.0, ("g_Na", "g_K"), ("v", -70.0, -55.0), density=None, least=0.004
+        0.05, 200, (20.0, 10.0), 4.0, ("g_Na", "g_K"), ("v", -70.0, -55.0), density=None, least=0.004
     ),
     "MorrisLecar": Scale(0.4, 150, (60.0, 30.0), 4.0, ("phi", "g_Ca"), ("v", -60.0, -30.0), density=None, least=0.006),
     "FitzHughNagumo": Scale(0.25, 150, (0.3, 0.2), 10.0, ("tau",), ("v", -1.2, 1.0), density=None, least=0.008),
