@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -91,6 +92,7 @@ def _give_gradients(program: Program, env: Tensors, seed: int) -> None:
     """Add what the backward half reads and nothing computes: the gradients of outputs and final states."""
     written = {o.name for r in program.regions for o in r.graph.outputs}
     for region in (r for r in program.regions if r.backward):
+        wanted: list[tuple[str, Type, bool, int | None]]
         wanted = [(i.source, i.value.type, i.kind == "sequence", None) for i in region.graph.inputs]
         wanted += [(c.init, c.current.type, False, None) for c in region.graph.carries if c.init]
         wanted += [(h.init, h.value.type, False, h.depth) for h in region.graph.histories if h.init]
@@ -120,18 +122,18 @@ def _parameter(p: Parameter, program: Program, seed: int) -> torch.Tensor:
     if isinstance(value, (int, float)):
         return torch.full(shape, float(value), dtype=torch.float64)
     if hasattr(value, "shape"):
-        return torch.as_tensor(value, dtype=torch.float64).expand(shape).clone()
+        return torch.tensor(value, dtype=torch.float64).expand(shape).clone()
     u = _uniform(p.name, shape, seed)
     if value is None:
-        return (2 * u - 1) / (p.fan_in or 1) ** 0.5
+        return (u * 2 - 1) / math.sqrt(p.fan_in or 1)
     return _drawn(value, u)
 
 
 def _drawn(distribution: Any, u: torch.Tensor) -> torch.Tensor:
-    first, second = distribution.arguments
+    first, second = map(float, distribution.arguments)
     if type(distribution).__name__ == "Uniform":
-        return first + (second - first) * u
-    normal = first + second * torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6))
+        return u * (second - first) + first
+    normal: torch.Tensor = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6)) * second + first
     return normal.exp() if type(distribution).__name__ == "LogNormal" else normal
 
 
