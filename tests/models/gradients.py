@@ -1,4 +1,4 @@
-"""Gradients of a program three ways: its reverse regions, torch autograd through its forward half, central differences."""
+"""Gradients of a program three ways: reverse regions, torch autograd through the forward half, differences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
