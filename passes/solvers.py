@@ -193,7 +193,7 @@ def _coefficient(
         if forcing:
             return build.map(f"{row.name}_gain", h * exprel(h * own), like)
         return build.map(f"{row.name}_keep", sympy.exp(h * own), like)
-    if len(block) == 2 and not forcing and (column, row) not in slopes:
+    if row != column and len(block) == 2 and not forcing and (column, row) not in slopes:
         other = slopes.get((column, column), sympy.S.Zero)
         expr = h * slopes[row, column] * sympy.exp(h * own) * exprel(h * (other - own))
         return build.map(f"{row.name}_from_{short}", expr, like)
