@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ int32_t int64_t uint8_t long main register restrict return short signed sizeof s
 typeof union unsigned void volatile while
 """
 _C_WORDS = frozenset(_WORDS_OF_C.split())
+_C_MACROS = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+|NULL|linux|unix")  # INT32_MAX: shaped as the headers name theirs
 _PYTHON_WORDS = frozenset((*keyword.kwlist, *keyword.softkwlist, "tl", "triton", "float", "int", "bool", "range"))
 
 # Functions of one real argument by the name of their sympy class; a name that starts with "_" the text must define.
@@ -58,7 +60,8 @@ class Dialect:
 
     def identifier(self, name: str) -> str:
         """Return `name`, with a trailing underscore where the language has that word itself."""
-        return f"{name}_" if name in self.words else name
+        taken = name in self.words or (self.target == "c" and _C_MACROS.fullmatch(name))
+        return f"{name}_" if taken else name
 
     def number(self, value: float) -> str:
         """Return `value` as a literal of the real type: the shortest that reads back exactly."""
