@@ -48,9 +48,9 @@ class Materialize:
             if region.kind == "steps" and not region.backward:
                 regions, saved = _materialize(regions, index)
                 lines += [f"saves {s}" for s in saved]
-        if all(a is b for a, b in zip(regions, program.regions, strict=True)):
-            return program
-        return program.with_regions(regions).note("saved for backward", *lines)
+        noted = any(about == "saved for backward" for about, _ in program.notes)
+        program = program.with_regions(regions)
+        return program if noted or not lines else program.note("saved for backward", *lines)
 
 
 def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[str]]:
@@ -69,15 +69,16 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
         if all(i.value is not value for i in graph.inputs):
             names.setdefault(value, f"saved {value.name}")
     sources = {i.value: i.source for i in graph.inputs} | names
-    rebuilt = [
-        replace(r, graph=_recompute(r.graph, graph, cut, sources)) if r.kind == "reverse" and r.backward else r
-        for r in regions
-    ]
+    rebuilt = []
+    for r in regions:
+        reverse = _recompute(r.graph, graph, cut, sources) if r.kind == "reverse" and r.backward else r.graph
+        rebuilt.append(r if reverse is r.graph else replace(r, graph=reverse))
     read = {i.source for r in rebuilt for i in r.graph.inputs}
     kept = [o for o in graph.outputs if not o.name.startswith("saved ") or o.name in read]
     have = {o.name for o in kept}
     kept += [Output(n, v, "sequence") for v, n in names.items() if n in read and n not in have]
-    rebuilt[index] = replace(regions[index], graph=replace(graph, outputs=tuple(kept)))
+    if tuple(kept) != graph.outputs:
+        rebuilt[index] = replace(regions[index], graph=replace(graph, outputs=tuple(kept)))
     saved = [f"{o.value.name}: {o.value.type.dtype} per neuron and step" for o in kept if o.name.startswith("saved ")]
     return rebuilt, saved
 
@@ -137,6 +138,8 @@ def _recompute(reverse: Graph, forward: Graph, cut: set[Value], sources: dict[Va
     inputs = {i.value: i for i in forward.inputs}
     read = {i.value: i for i in reverse.inputs}
     mine = {v for v in read if v in definition or any(c.current is v for c in forward.carries)}
+    if all(v in cut and sources[v] == read[v].source for v in mine):
+        return reverse
     present = (set(read) - mine) | {n.result for n in reverse.nodes}
     nodes: list[Node] = []
     added: dict[Value, Input] = {}
