@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 
 _SMALL = 1 << 16  # bytes below which fresh memory costs nothing worth saving
+_IDLE = 512  # requests after which free memory of a size that nobody asked for goes back
 
 
 class Arena:
@@ -20,6 +21,8 @@ class Arena:
 
     def __init__(self) -> None:
         self._storages: dict[tuple[int, torch.device], list[torch.UntypedStorage]] = {}
+        self._asked: dict[tuple[int, torch.device], int] = {}
+        self._requests = 0
         self._lock = threading.Lock()
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -28,13 +31,25 @@ class Arena:
         if size < _SMALL or device.type != "cpu":
             return torch.empty(tuple(shape), dtype=dtype, device=device)
         with self._lock:
+            self._requests += 1
+            self._asked[size, device] = self._requests
             pool = self._storages.setdefault((size, device), [])
             for storage in pool:
-                if torch._C._storage_Use_Count(storage._cdata) == 1:
+                if _is_free(storage):
                     return torch.empty(0, dtype=dtype, device=device).set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+            self._give_back()
             tensor = torch.empty(tuple(shape), dtype=dtype, device=device)
             pool.append(tensor.untyped_storage())
             return tensor
+
+    def _give_back(self) -> None:
+        """Drop the free storages of sizes that were last asked for long ago."""
+        for key in [k for k, asked in self._asked.items() if self._requests - asked > _IDLE]:
+            kept = [storage for storage in self._storages[key] if not _is_free(storage)]
+            if kept:
+                self._storages[key] = kept
+            else:
+                del self._storages[key], self._asked[key]
 
     def __deepcopy__(self, memo: object) -> Arena:
         """Return an empty arena: memory is not part of a model's value."""
@@ -42,3 +57,8 @@ class Arena:
 
     def __reduce__(self) -> tuple[type[Arena], tuple[()]]:
         return Arena, ()
+
+
+def _is_free(storage: torch.UntypedStorage) -> bool:
+    """Whether nothing but the arena refers to `storage`."""
+    return bool(torch._C._storage_Use_Count(storage._cdata) == 1)

@@ -164,6 +164,8 @@ class Model(nn.Module):
             NonFiniteError: a state became NaN or infinite.
         """
         del seed
+        if isinstance(record, str):
+            raise GraphcError(f"record is the text {record!r}, no list of names", hint=f"record=[{record!r}]")
         outputs, records, last = self._execute(inputs, tuple(record), state, steps, batch_size, whole=True)
         return Run(outputs, records, last)
 
@@ -334,10 +336,13 @@ class Model(nn.Module):
     def _checked_inputs(self, inputs: Any, steps: int | None, batch: int | None) -> tuple[list[torch.Tensor], int, int]:
         """Return the inputs in order, T and B."""
         named = self._named_inputs(inputs)
-        known = {t.name for t in self._program.inputs}
-        if set(named) != known:
-            wrong = sorted(set(named) ^ known)
-            raise GraphcError(f"inputs {sorted(named)} given, {sorted(known)} declared: {wrong} differ")
+        for tensor in self._program.inputs:
+            if tensor.name not in named:
+                raise GraphcError(f"input '{tensor.name}' of the network was not given", tensor.loc)
+        known = [t.name for t in self._program.inputs]
+        if unknown := [name for name in named if name not in known]:
+            names = ", ".join(map(repr, known)) or "none"
+            raise GraphcError(f"the network has no input {unknown[0]!r}", hint=f"its inputs are {names}")
         found: list[torch.Tensor] = []
         for tensor in self._program.inputs:
             x = named[tensor.name]
@@ -378,10 +383,19 @@ class Model(nn.Module):
                     f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)"
                 )
             value = state[tensor.name]
+            if value.device != self._like.device:
+                raise GraphcError(
+                    f"state '{tensor.name}' is on {value.device}, the model on {self._like.device}",
+                    hint="move one of them with .to()",
+                )
             shape = self._shape(tensor.type, batch, tensor.depth)
             if tuple(value.shape) != shape:
                 raise GraphcError(f"state '{tensor.name}' has shape {tuple(value.shape)}, but {shape} is needed")
-            found.append(value if value.dtype == torch.int32 else value.to(self.dtype))
+            found.append(value.to(torch.int32 if tensor.type.dtype == "int" else self.dtype))
+        if "t" not in state:
+            raise GraphcError(
+                "the state lacks 't', the number of its step", hint="keep the state as run or step returned it"
+            )
         return found
 
     def _shape(self, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:

@@ -368,7 +368,7 @@ def test_the_earliest_of_two_populations_is_named(target):
         net.output(name)
     x = {name: torch.ones(9, 1, 2) for name in ("xa", "xb")}
     x["xa"][6], x["xb"][2] = float("nan"), float("nan")
-    with pytest.raises(NonFiniteError, match="population 'b' .* from step 2 on"):
+    with pytest.raises(NonFiniteError, match=r"population 'b' .* from step 2 on"):
         gc.compile(net, target=target)(x)
 
 
@@ -388,5 +388,5 @@ def test_a_state_that_overflows_is_named_although_its_reset_hides_it(target):
     x[2] = 3e5  # no spike, and 9e10 after it
     assert model(x).sum() == 2
     x[2:4] = torch.tensor([0.0, float("inf")])[:, None, None]
-    with pytest.raises(NonFiniteError, match="state 'v' of population 'n' .* from step 3"):
+    with pytest.raises(NonFiniteError, match=r"state 'v' of population 'n' .* from step 3"):
         model(x)
