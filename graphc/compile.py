@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir import DeclarationError, Program, TargetError
+from graphc.ir import DeclarationError, Loc, Program, TargetError
+from graphc.ir.errors import GraphcWarning
 from graphc.passes import Observer, Request, pipeline, run_passes
 from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
@@ -44,9 +46,9 @@ def compile(
         TargetError: there is no such target.
     """
     if not isinstance(network, Network):
-        raise DeclarationError(f"gc.compile takes a gc.Network, not a {type(network).__name__}")
+        raise DeclarationError(f"gc.compile takes a gc.Network, not a {type(network).__name__}", Loc.caller())
     if target not in TARGETS:
-        raise TargetError(f"unknown target {target!r}", hint=f"use one of {', '.join(map(repr, TARGETS))}")
+        raise TargetError(f"unknown target {target!r}", Loc.caller(), f"use one of {', '.join(map(repr, TARGETS))}")
     trainable = _learning(learn)
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
@@ -64,7 +66,7 @@ def _learning(learn: Any) -> bool:
         return False
     if isinstance(learn, BPTT) or learn == "bptt":
         return True
-    raise DeclarationError(f"learn={learn!r} names no learning", hint='use None, "bptt" or gc.learn.BPTT(...)')
+    raise DeclarationError(f"learn={learn!r} names no learning", Loc.caller(), 'use None, "bptt" or gc.learn.BPTT(...)')
 
 
 @dataclass
@@ -104,4 +106,7 @@ class NetworkCompiler:
         program = self.lowered(request.records)
         for observer in observers:
             observer.after(0, LOWER, program, program)
-        return run_passes(program, pipeline(request), observers)
+        with warnings.catch_warnings():
+            if self.programs:  # every request would repeat what the first one warned of
+                warnings.simplefilter("ignore", GraphcWarning)
+            return run_passes(program, pipeline(request), observers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import numpy as np
 import sympy
 
 from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Value, symbol
-from graphc.ir.errors import GraphcWarning
+from graphc.ir.errors import warn
 
 from .build import Builder, fixed_values
 from .solvers import Choice, Problem, advance, choose
@@ -98,14 +97,13 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
         if choose(problem)[node.index].integrator != "euler" or not slope.free_symbols <= set(numbers):
             continue
         fastest = _fastest(slope, numbers)
-        if fastest * node.system.h > 1:
+        if fastest * node.system.h > 1 and node.result.loc is not None:
             name = f"{node.system.owner}.{node.system.states[node.index]}"
-            warnings.warn(
-                f"{node.result.loc}: dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms "
+            warn(
+                f"dt = {node.system.h!r} ms is longer than the time constant {1 / fastest:.3g} ms "
                 f"of '{name}', which Euler integrates: the step overshoots; "
                 "use a smaller dt or integrator='exponential_euler'",
-                GraphcWarning,
-                stacklevel=2,
+                node.result.loc,
             )
 
 

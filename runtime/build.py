@@ -136,7 +136,9 @@ class Build:
         self.gradients = _gradient_parts(program)
         self._watched = watched(program)
         self._launches = {backward: self._plan(backward) for backward in (False, True)}
-        self.watch = Watch([[name for _, name in step.kernel.checks] for step in self._launches[False]], self.device, program)
+        self.watch = Watch(
+            [[name for _, name in step.kernel.checks] for step in self._launches[False]], self.device, program
+        )
 
     def _plan(self, backward: bool) -> list[_Launch]:
         if self.schedule is None:

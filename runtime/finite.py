@@ -16,9 +16,9 @@ from graphc.passes.schedule import checks
 class Watch:
     """Reads what the kernels of one build found: at once on a CPU; on a GPU when it has arrived, without waiting."""
 
-    def __init__(self, names: Sequence[Sequence[str]], device: torch.device) -> None:
-        """Remember the states that each kernel checks."""
-        self._names, self._device = names, device
+    def __init__(self, names: Sequence[Sequence[str]], device: torch.device, program: Program) -> None:
+        """Remember the states of `program` that each kernel checks."""
+        self._names, self._device, self._program = names, device, program
         self._pending: collections.deque[tuple[torch.cuda.Event, torch.Tensor]] = collections.deque()
 
     def words(self) -> torch.Tensor:
@@ -58,7 +58,7 @@ class Watch:
             if check
         ]
         step, sample, neuron, name = min(found, key=lambda entry: entry[0])
-        raise_not_finite(name, step, sample, neuron)
+        raise_not_finite(self._program, name, step, sample, neuron)
 
 
 def watched(program: Program) -> Program:
@@ -82,18 +82,19 @@ def check_watched(program: Program, env: Mapping[str, torch.Tensor], start: int)
             found.append((step, place[0] if len(place) > 1 else 0, place[-1] if place else 0, tensor.name))
     if found:
         step, sample, neuron, name = min(found, key=lambda entry: entry[0])
-        raise_not_finite(name, start + step, sample, neuron)
+        raise_not_finite(program, name, start + step, sample, neuron)
 
 
 def _watched(name: str) -> str:
     return f"{name}@watched"
 
 
-def raise_not_finite(name: str, step: int, sample: int, neuron: int) -> None:
-    """Raise the error that names population, state and step."""
+def raise_not_finite(program: Program, name: str, step: int, sample: int, neuron: int) -> None:
+    """Raise the error that names population, state and step, on the line of the population."""
     population, _, state = name.partition(".")
     raise NonFiniteError(
         f"state '{state}' of population '{population}' is not finite from step {step} on "
         f"(sample {sample}, neuron {neuron})",
+        next((t.loc for t in program.states if t.name == name), None),
         hint="look for NaN in the input, a dt that is too large, or a weight that grew without bound",
     )

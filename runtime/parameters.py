@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from graphc.ir import Parameter, Program
+from graphc.ir import GraphcError, Loc, Parameter, Program
 
 
 class Bounded(nn.Module):
@@ -20,9 +20,10 @@ class Bounded(nn.Module):
     min + softplus(raw), max - softplus(raw), or min + (max - min) sigmoid(raw); `right_inverse` is its inverse.
     """
 
-    def __init__(self, minimum: float | None, maximum: float | None) -> None:
+    def __init__(self, minimum: float | None, maximum: float | None, name: str = "", loc: Loc | None = None) -> None:
+        """Take the bounds, and what to name when a value is outside them."""
         super().__init__()
-        self.minimum, self.maximum = minimum, maximum
+        self.minimum, self.maximum, self.name, self.loc = minimum, maximum, name, loc
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         """Return the bounded value."""
@@ -35,8 +36,18 @@ class Bounded(nn.Module):
         return high - nn.functional.softplus(raw)
 
     def right_inverse(self, value: torch.Tensor) -> torch.Tensor:
-        """Return the tensor that `forward` maps to `value`."""
+        """Return the tensor that `forward` maps to `value`.
+
+        Raises:
+            GraphcError: an element is not between the bounds.
+        """
         low, high = self.minimum, self.maximum
+        inside = (value > (-math.inf if low is None else low)) & (value < (math.inf if high is None else high))
+        if not inside.all():
+            worst = float(value[~inside].flatten()[0])
+            bounds = " and ".join([f"above {low!r}"] * (low is not None) + [f"below {high!r}"] * (high is not None))
+            message = f"parameter '{self.name}' is set to {worst!r}, but a learned value must stay {bounds}"
+            raise GraphcError(message, self.loc, "clip the values, or change min= and max= of the declaration")
         if low is not None and high is not None:
             return torch.logit((value - low) / (high - low))
         distance = value - low if low is not None else high - value  # type: ignore[operator]
@@ -59,7 +70,7 @@ def add_parameters(model: nn.Module, program: Program, dtype: torch.dtype) -> No
             continue
         owner.register_parameter(p.attribute, nn.Parameter(value))
         if p.minimum is not None or p.maximum is not None:
-            parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum))
+            parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum, p.name, p.loc))
 
 
 def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int | None = None) -> torch.Tensor:
