@@ -16,10 +16,9 @@ from graphc.passes.discretize import Discretize
 from graphc.passes.prologue import SplitPrologue
 
 from .models import small
-from .models.gradients import Experiment, difference, discrete, experiment, unstopped
+from .models.gradients import EXACT, Experiment, difference, discrete, experiment, unstopped
 from .oracles.networks import SCALES, TOPOLOGIES, build
 
-EXACT = 1e-10  # float64 of two orders of summation, over 30 steps
 RELAXED = Mode(relaxed=True)
 
 

@@ -13,6 +13,7 @@ from graphc.passes.discretize import Discretize
 from graphc.passes.prologue import SplitPrologue
 
 Tensors = dict[str, torch.Tensor]
+EXACT = 1e-10  # float64 of two orders of summation, over some tens of steps
 
 
 def real(*shape: int, seed: int = 0) -> torch.Tensor:
