@@ -58,10 +58,11 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
     defined = {n.result for n in graph.nodes} | {c.current for c in graph.carries}
     readers = [r for r in regions if r.backward]
     loops = [r for r in readers if r.kind == "reverse"]
-    needed = {i.value for r in loops for i in r.graph.inputs if i.value in defined}
+    needed = list(dict.fromkeys(i.value for r in loops for i in r.graph.inputs if i.value in defined))
     if not needed:
         return regions, []
-    pinned = {i.value for r in readers if r.kind == "all_steps" for i in r.graph.inputs if i.value in defined}
+    products = [r for r in readers if r.kind == "all_steps"]
+    pinned = dict.fromkeys(i.value for r in products for i in r.graph.inputs if i.value in defined)
     names = {o.value: o.name for o in graph.outputs if o.kind == "sequence" and not o.name.startswith("saved ")}
     names |= {v: f"saved {v.name}" for v in pinned if v not in names}
     cut = _cheapest(graph, needed, set(names))
@@ -87,8 +88,8 @@ def _bytes(value: Value) -> int:
     return 1 if value.type.dtype == "bool" else 4
 
 
-def _cheapest(graph: Graph, needed: set[Value], stored: set[Value]) -> set[Value]:
-    """Return the minimum cut: the values that the reverse loop loads."""
+def _cheapest(graph: Graph, needed: list[Value], stored: set[Value]) -> list[Value]:
+    """Return the minimum cut, in the order of the graph: the values that the reverse loop loads."""
     import networkx
 
     flow = networkx.DiGraph()
@@ -117,9 +118,9 @@ def _cheapest(graph: Graph, needed: set[Value], stored: set[Value]) -> set[Value
         if value in seen:
             flow.add_edge((value, 1), "sink")
     if "source" not in flow or "sink" not in flow:
-        return set()
+        return []
     _, (near, _) = networkx.minimum_cut(flow, "source", "sink")
-    return {v for v in seen if (v, 0) in near and (v, 1) not in near}
+    return [v for v in order if v in seen and (v, 0) in near and (v, 1) not in near]
 
 
 def _free(value: Value, definition: dict[Value, Node], inputs: dict[Value, Input]) -> bool:
@@ -132,7 +133,7 @@ def _free(value: Value, definition: dict[Value, Node], inputs: dict[Value, Input
     return isinstance(node, (Map, Spread)) and all(_free(v, definition, inputs) for v in node.operands)
 
 
-def _recompute(reverse: Graph, forward: Graph, cut: set[Value], sources: dict[Value, str]) -> Graph:
+def _recompute(reverse: Graph, forward: Graph, cut: list[Value], sources: dict[Value, str]) -> Graph:
     """Return `reverse` reading the cut, with the nodes between it and what was read before in front."""
     definition = forward.definition()
     inputs = {i.value: i for i in forward.inputs}
