@@ -152,12 +152,12 @@ def _alone(graph: Graph, node: Node) -> Graph:
     definition = graph.definition()
     reads = [definition[v] for v in node.operands if v in definition]
     histories: list[History] = []
-    needed = set(node.operands)
+    needed = dict.fromkeys(node.operands)  # in order, so that equal programs make equal texts
     for read in reads:
         if isinstance(read, Read):
             history = graph.history(read.history)
             histories.append(history)
-            needed.add(history.value)
+            needed[history.value] = None
     made = {o.value: o.name for o in graph.outputs}
     inputs = [i for i in graph.inputs if i.value in needed]
     inputs += [
