@@ -289,6 +289,20 @@ def test_zero_delay_chain_crosses_in_one_step():
     assert model(torch.tensor([1.0, 3.0], dtype=torch.float64).reshape(2, 1, 1)).flatten().tolist() == [2, 6]
 
 
+def test_shared_weight_is_one_parameter_for_both_connections():
+    net = gc.Network(dt=1.0)
+    net.input("a", 2)
+    for name in ("first", "second"):
+        net.population(name, gc.Neuron("N", update={v: x}), 2)
+    owner = net.connect("a", "first", weight=[[1.0, 2.0], [4.0, 8.0]])
+    net.connect("first", "second", weight=owner)
+    net.output("second")
+    model = gc.compile(net, target="reference", dtype=torch.float64)
+    inputs = torch.eye(2, dtype=torch.float64).reshape(2, 1, 2)
+    assert model(inputs).squeeze(1).tolist() == [[1 + 8, 2 + 16], [4 + 32, 8 + 64]]
+    assert [n for n, _ in model.named_parameters()] == ["a_first.weight"]
+
+
 # --- gradients of the copies of the spike ----------------------------------------------------------------------------
 
 

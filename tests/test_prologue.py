@@ -15,7 +15,7 @@ EXPERIMENTS = experiments()
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_prologue_keeps_the_numbers(name):
+def test_prologue_keeps_values_and_gradients(name):
     e = EXPERIMENTS[name]
     assert_same_numbers(e, *until("prologue", e))
 

@@ -68,10 +68,10 @@ class Experiment:
         """Return the loss with some of the leaves moved."""
         return self.total(interpret(discrete(self.program), self.given | moved, mode))
 
-    def autograd(self, mode: Mode | None = None) -> Tensors:
-        """Return the gradients that torch finds through the interpreter."""
+    def autograd(self, mode: Mode | None = None, program: Program | None = None) -> Tensors:
+        """Return the gradients that torch finds through the interpreter, of `program` where it is given."""
         leaves = {name: self.given[name].clone().requires_grad_() for name in self.wrt}
-        total = self.value(mode or Mode(), **leaves)
+        total = self.total(interpret(program or discrete(self.program), self.given | leaves, mode or Mode()))
         found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
         return {n: torch.zeros_like(leaves[n]) if g is None else g for n, g in zip(leaves, found, strict=True)}
 
