@@ -19,7 +19,7 @@ from graphc.passes import Request
 from . import autograd
 from .buffers import Arena
 from .build import DTYPES, Build, Key
-from .parameters import add_parameters, draw, read_parameters
+from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .prologue import initial_state
 
 State = dict[str, torch.Tensor]
@@ -275,6 +275,7 @@ class Model(nn.Module):
     ) -> tuple[Any, dict[str, torch.Tensor], State]:
         xs, steps, batch = self._checked_inputs(inputs, steps, batch)
         parameters = read_parameters(self, self._program)
+        check_parameters(self._program, parameters, self._like)
         if state is None and self._program.draws:
             state = self.initial_state(batch)
         states = self._checked_state(state, batch) if state is not None else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,3 +100,22 @@ def read_parameters(model: nn.Module, program: Program) -> list[torch.Tensor]:
     """Return the parameters in the order of the program, read through the modules' attributes."""
     owners = model._modules
     return [getattr(owners[p.owner], p.attribute) for p in program.parameters]
+
+
+def check_parameters(program: Program, tensors: Sequence[torch.Tensor], like: torch.Tensor) -> None:
+    """Raise where a parameter was replaced by a tensor that no kernel can read: kernels do not look.
+
+    Raises:
+        GraphcError: a tensor has another shape than declared, or another dtype or device than `like`.
+    """
+    for p, x in zip(program.parameters, tensors, strict=True):
+        shape = tuple([program.sizes[a] for a in p.type.axes])
+        if x.shape != shape:
+            raise GraphcError(f"parameter '{p.name}' has shape {tuple(x.shape)}, but {shape} is declared", p.loc)
+        if x.dtype != like.dtype or x.device != like.device:
+            raise GraphcError(
+                f"parameter '{p.name}' is {x.dtype} on {x.device}, "
+                f"but the model computes in {like.dtype} on {like.device}",
+                p.loc,
+                "move the whole model, model.to(...)",
+            )
