@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from graphc.codegen.c import is_event_driven
+from graphc.codegen.c import is_event_driven, is_transposed
 from graphc.ir import Kernel, Schedule
 
 from .compiler import build
@@ -88,13 +88,13 @@ class _Launcher:
 
     def __init__(self, schedule: Schedule, kernel: Kernel, library: ctypes.CDLL) -> None:
         self._kernel, self._real = kernel, REAL[schedule.dtype]
-        self._is_product = kernel.kind == "product"
         self._function: Any = None
         self._density: Any = None
-        if not self._is_product or is_event_driven(schedule, kernel):
+        events = kernel.kind == "product" and is_event_driven(schedule, kernel)
+        if kernel.kind != "product" or events or is_transposed(kernel):
             self._function = getattr(library, kernel.name)
             self._function.restype = None
-        if self._is_product and self._function is not None:
+        if events:
             self._density = getattr(library, f"{kernel.name}_density")
             self._density.restype = ctypes.c_int64
         buffers = [schedule.buffers[name] for name in kernel.arguments]

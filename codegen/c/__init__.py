@@ -8,9 +8,9 @@ from graphc.ir.schedule import Schedule
 
 from .kernel import emit_steps
 from .prelude import prelude
-from .products import emit_product, is_event_driven
+from .products import emit_product, emit_transposed, is_event_driven, is_transposed
 
-__all__ = ["emit", "is_event_driven"]
+__all__ = ["emit", "is_event_driven", "is_transposed"]
 
 
 def emit(schedule: Schedule) -> dict[str, str]:
@@ -28,4 +28,7 @@ def _text(schedule: Schedule, half: str) -> str:
         elif is_event_driven(schedule, kernel):
             w.line()
             emit_product(schedule, kernel, printer, w)
+        elif is_transposed(kernel):
+            w.line()
+            emit_transposed(schedule, kernel, printer, w)
     return prelude(printer.used, printer.dialect) + w.text()

@@ -8,11 +8,12 @@ from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.graph import Input
 from graphc.ir.node import Node, Value
-from graphc.ir.ops import Outer, Project, Read
+from graphc.ir.ops import Outer, Project, ProjectTransposed, Read
 from graphc.ir.schedule import Kernel, Schedule
 
 from .rules import real
 
+DENSE_ROWS = 64  # rows of a dense product that use a column of weights while it is near
 ROWS = 32  # rows that are searched for events before the first of them is used
 
 
@@ -53,6 +54,36 @@ def is_event_driven(schedule: Schedule, kernel: Kernel) -> bool:
     product = find_product(kernel)
     names = [name for name in (product.source.source, product.init) if name]
     return all(schedule.buffers[name].storage != "int32" for name in names)
+
+
+def is_transposed(kernel: Kernel) -> bool:
+    """Return whether `kernel` is a product with the transpose of a weight, of a sequence as it stands."""
+    graph = kernel.graph
+    return len(graph.nodes) == len(graph.outputs) == 1 and isinstance(graph.nodes[0], ProjectTransposed)
+
+
+def emit_transposed(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
+    """Write the function of a dense product with the transpose of a weight."""
+    graph, kind = kernel.graph, real(printer)
+    g, weight = graph.nodes[0].operands
+    sources = {i.value: kernel.arguments.index(i.source) for i in graph.inputs}
+    at, out = sources[g], kernel.arguments.index(graph.outputs[0].name)
+    pre, post = (schedule.sizes[axis] for axis in weight.type.axes)
+    printer.used |= {"_transpose", "_dense"}
+    with w.block(f"void {kernel.name}(const int64_t *_size, void *const *_p, const int64_t *_stride) {{", "}"):
+        w.line("const int64_t _T = _size[0], _B = _size[1], _threads = _size[3];")
+        w.line(f"const {kind} *_g = _p[{at}];")
+        w.line(f"{kind} *_out = _p[{out}];")
+        w.line(f"{kind} *_turned = _transpose(_p[{sources[weight]}], {pre}, {post});")
+        w.line(f"const int64_t _blocks = (_B + {DENSE_ROWS - 1})/{DENSE_ROWS};")
+        w.line("#pragma omp parallel for num_threads((int)_threads) if (_threads > 1) schedule(static)")
+        with w.block("for (int64_t _item = 0; _item < _T*_blocks; _item++) {", "}"):
+            w.line(f"const int64_t _t = _item/_blocks, _b = _item%_blocks*{DENSE_ROWS}, _left = _B - _b;")
+            w.line(f"const int64_t _rows = _left < {DENSE_ROWS} ? _left : {DENSE_ROWS};")
+            row = f"_g + _t*_stride[{2 * at}] + _b*_stride[{2 * at + 1}], _stride[{2 * at + 1}]"
+            target = f"_out + _t*_stride[{2 * out}] + _b*_stride[{2 * out + 1}], _stride[{2 * out + 1}]"
+            w.line(f"_dense(_rows, {post}, {pre}, {row}, _turned, {target});", graph.nodes[0].result.loc)
+        w.line("free(_turned);")
 
 
 def emit_product(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:

@@ -11,7 +11,7 @@ from .address import Addresses, Members
 from .layout import Group, Layout, Sink
 from .rules import right_side
 
-PREFETCH = 64  # neurons from which fetching the next step's row ahead pays
+PART = 128  # neurons whose next inputs are fetched, work is done and outputs are written past the cache, in turn
 
 
 class Step:
@@ -20,7 +20,7 @@ class Step:
     def __init__(self, w: Writer, layout: Layout, at: Addresses, members: Members, printer: Printer) -> None:
         """Remember where to write."""
         self.w, self.layout, self.at, self.members, self.printer = w, layout, at, members, printer
-        self._prefetched: set[Value] = set()
+        self._fetched: set[Value] = set()
         self._listed: set[Value] = set()
 
     def write(self) -> None:
@@ -88,32 +88,80 @@ class Step:
         """Write a loop over the rows of the block, and over their neurons."""
         w = self.w
         widest = max((*operands, *(n.result for n in nodes)), key=lambda v: len(v.type.axes))
-        bound = self.layout.bound(widest)
+        loads = [v for v in operands if self.at.is_loaded(v)]
         checks = [s for s in sinks if s.kind == "check"]
+        streamed = [s for s in sinks if s.kind == "output" and self.at.streams(s.name)]
         with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
-            loads = [v for v in operands if self.at.is_loaded(v)]
             for value in loads:
-                self._row_pointer(value, bound)
-            outputs = [s for s in sinks if s.kind == "output"]
-            for sink in outputs:
-                self._out_pointer(sink)
+                kind = self.at.c_type(self.at.kind(value))
+                w.line(f"const {kind} *_row_{value.name} = {self.at.row(value, '_r')};")
+            for sink in sinks:
+                if sink.kind == "output":
+                    self._out_pointer(sink)
             if checks:
                 w.line(f"{self.at.real} _wrong = {self.at.zero};")
-            w.line("#pragma omp simd" + (" reduction(+:_wrong)" if checks else ""))
-            with w.block(f"for (int64_t _n = 0; _n < {bound}; _n++) {{", "}"):
-                for value in loads:
-                    n = "_n" if value.type.axes else "0"
-                    self.declare(value, self.at.convert(self.at.kind(value), f"_row_{value.name}[{n}]"))
-                for node in nodes:
-                    self.declare(node.result, right_side(node, self.printer))
-                for sink in sinks:
-                    self._store(sink, sinks)
-            for sink in outputs:
-                if self.at.streams(sink.name):
-                    short = self.at.argument(sink.name)
-                    w.line(f"if (_past_cache_{short}) _stream(_at_{short}, _m->stage_{short}, {bound});")
+            ahead = [] if self.layout.size(widest) < 2 * PART else self._ahead(loads)
+            if ahead or (streamed and self.layout.size(widest) >= 2 * PART):
+                self._parts(widest, loads, nodes, sinks, ahead, streamed)
+            else:
+                self._neurons("0", self.layout.bound(widest), loads, nodes, sinks)
+                self._streams(streamed, self.layout.bound(widest))
             if checks:
-                self._report(checks, sinks, bound)
+                self._report(checks, sinks, self.layout.bound(widest))
+
+    def _parts(
+        self,
+        widest: Value,
+        loads: list[Value],
+        nodes: tuple[Node, ...],
+        sinks: list[Sink],
+        ahead: list[Value],
+        streamed: list[Sink],
+    ) -> None:
+        """Write the loop over neurons in parts, so that memory is read, used and written at the same time."""
+        w, bound = self.w, self.layout.bound(widest)
+        count = str(PART)
+        with w.block(f"for (int64_t _c = 0; _c < {bound}; _c += {PART}) {{", "}"):
+            if not bound.isdigit() or int(bound) % PART:
+                w.line(f"const int64_t _count = {bound} - _c < {PART} ? {bound} - _c : {PART};")
+                count = "_count"
+            for value in ahead:
+                step = f"{'-' if self.layout.reverse else '+'} _t_{self.at.argument(self.layout.inputs[value].source)}"
+                w.line(f"_prefetch(_row_{value.name} {step} + _c, {count}*sizeof *_row_{value.name});")
+            self._neurons("_c", f"_c + {count}", loads, nodes, sinks)
+            self._streams(streamed, count, " + _c")
+
+    def _neurons(self, start: str, end: str, loads: list[Value], nodes: tuple[Node, ...], sinks: list[Sink]) -> None:
+        """Write the innermost loop."""
+        w = self.w
+        checks = [self.printer.dialect.identifier(s.value.name) for s in sinks if s.kind == "check"]
+        w.line("#pragma omp simd" + (" reduction(+:_wrong)" if checks else ""))
+        with w.block(f"for (int64_t _n = {start}; _n < {end}; _n++) {{", "}"):
+            for value in loads:
+                n = "_n" if value.type.axes else "0"
+                self.declare(value, self.at.convert(self.at.kind(value), f"_row_{value.name}[{n}]"))
+            for node in nodes:
+                self.declare(node.result, right_side(node, self.printer))
+            for sink in sinks:
+                self._store(sink, sinks)
+            if checks:
+                w.line(f"_wrong += {' + '.join(f'({name} - {name})' for name in checks)};  // 0, or NaN")
+
+    def _streams(self, streamed: list[Sink], count: str, start: str = "") -> None:
+        for sink in streamed:
+            short = self.at.argument(sink.name)
+            self.w.line(f"if (_past_cache_{short}) _stream(_at_{short}{start}, _m->stage_{short}{start}, {count});")
+
+    def _ahead(self, loads: list[Value]) -> list[Value]:
+        """Return the sequences whose next row is to be fetched here; each is fetched by the first loop that reads it."""
+        given = self.layout.inputs
+        found = [
+            v for v in loads if v in given and given[v].kind == "sequence" and v.type.axes and v not in self._fetched
+        ]
+        self._fetched.update(found)
+        if found:
+            self.printer.used.add("_prefetch")
+        return found
 
     def _store(self, sink: Sink, sinks: list[Sink]) -> None:
         w, value = self.w, sink.value
@@ -131,7 +179,6 @@ class Step:
             case "ring":
                 w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
             case "check":
-                w.line(f"_wrong += {text} - {text};  // 0, or NaN")
                 if self._row_of(sink, sinks) is None:
                     self.members.add_row(f"test_{value.name}", value, self.at.real)
                     w.line(f"_m->test_{value.name}[{n}] = {text};")
@@ -145,27 +192,21 @@ class Step:
 
     def _row_of(self, check: Sink, sinks: list[Sink]) -> str | None:
         """Return a row that this loop writes anyway and that holds what is to be checked."""
-        kept = (s for s in sinks if s.value is check.value and s.kind in ("carry", "array", "ring"))
-        return next((self._kept(s) for s in kept), None)
+        for sink in sinks:
+            if sink.value is check.value and sink.kind in ("carry", "array", "ring"):
+                return f"_m->{self._kept(sink)}"
+            if sink.value is check.value and sink.kind == "output" and self.at.streams(sink.name):
+                return f"_to_{self.at.argument(sink.name)}"
+        return None
 
     def _report(self, checks: list[Sink], sinks: list[Sink], bound: str) -> None:
         w = self.w
         self.printer.used.add("_report")
         with w.block(f"if (_wrong != {self.at.zero}) {{", "}"):
             for check in checks:
-                row = self._row_of(check, sinks) or f"test_{check.value.name}"
+                row = self._row_of(check, sinks) or f"_m->test_{check.value.name}"
                 where = f"{check.index}, _start + _t, _b0 + _r, {self.at.first(check.value)}"
-                w.line(f"_report(_m->{row}, {bound}, {where}, _bad);")
-
-    def _row_pointer(self, value: Value, bound: str) -> None:
-        kind = self.at.c_type(self.at.kind(value))
-        self.w.line(f"const {kind} *_row_{value.name} = {self.at.row(value, '_r')};")
-        given = self.layout.inputs.get(value)
-        if given and given.kind == "sequence" and value not in self._prefetched and self.layout.size(value) >= PREFETCH:
-            self._prefetched.add(value)
-            self.printer.used.add("_prefetch")
-            next_row = f"_row_{value.name} {'-' if self.layout.reverse else '+'} _t_{self.at.argument(given.source)}"
-            self.w.line(f"_prefetch({next_row}, {bound}*sizeof *_row_{value.name});")
+                w.line(f"_report({row}, {bound}, {where}, _bad);")
 
     def _out_pointer(self, sink: Sink) -> None:
         short, kind = self.at.argument(sink.name), self.at.c_type(self.layout.buffer(sink.name).storage)
