@@ -114,4 +114,9 @@ def _ptx(build: Build, plan: Schedule, backward: bool) -> str:
     """Return the PTX of every Triton kernel of one half."""
     if plan.target != "triton":
         raise TargetError(f"target {plan.target!r} has no PTX", hint='ask with target="triton"')
-    raise TargetError("PTX is not available", hint='read source("forward", "triton")')
+    from graphc.runtime.ahead import ptx
+
+    half = "backward" if backward else "forward"
+    texts = ptx(plan, build.texts[half], backward)
+    title = f"// {half} of {describe(build.key)}, built for sm_90"
+    return "\n".join([title, *(f"// kernel {name}\n{text}" for name, text in texts.items())])
