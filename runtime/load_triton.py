@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from graphc.codegen.triton import Plan, Pointer, plan
+from graphc.codegen.triton import Plan, Pointer, options, plan
 from graphc.ir import GraphcError, Kernel, Schedule, TargetError
 
 from .cache import content_hash, fetch
@@ -78,8 +78,7 @@ class _Launcher:
         self._plan, self._function = plan, function
         self._real = REAL[plan.dialect.dtype]
         self._sizes = tuple(plan.extent.values())
-        # Contraction would round an update differently in the forward and in the backward kernel.
-        self._options = {**plan.constants, "num_warps": plan.warps, "enable_fp_fusion": False}
+        self._options = {**plan.constants, **({} if interpreting() else options(plan))}
 
     def __call__(
         self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
@@ -112,8 +111,7 @@ class _Launcher:
             with torch.cuda.device(device):
                 self._function[grid](*arguments, **self._options)
         elif interpreting():
-            constants = self._plan.constants
-            self._function[grid](*arguments, **constants)
+            self._function[grid](*arguments, **self._options)
         else:
             raise TargetError(
                 f"target 'triton' cannot run on {device.type!r} tensors",

@@ -53,7 +53,9 @@ def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, rea
                         lead = tuple(range(source.dim() - output.dim()))
                         output.add_(source.to(real).sum(lead) if lead else source.to(real))
         case _:
-            raise VerifyError(f"kernel {kernel.name!r} holds {type(node).__name__}, which is no product", node.result.loc)
+            raise VerifyError(
+                f"kernel {kernel.name!r} holds {type(node).__name__}, which is no product", node.result.loc
+            )
     for history in graph.histories:
         if history.final:
             _store_final(history, sequences[history.value], given, steps)

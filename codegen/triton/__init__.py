@@ -12,5 +12,6 @@ from __future__ import annotations
 
 from .kernel import emit
 from .plan import Plan, Pointer, plan
+from .signature import Signature, options, signature
 
-__all__ = ["Plan", "Pointer", "emit", "plan"]
+__all__ = ["Plan", "Pointer", "Signature", "emit", "options", "plan", "signature"]

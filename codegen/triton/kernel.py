@@ -87,10 +87,14 @@ class _KernelEmitter:
         self.final = [(c, next(written)) for c in self.graph.carries if c.final]
         self.after = [(h, next(written)) for h in self.graph.histories if h.final]
         self.sums = [
-            _Sum(p, added(self.kernel, o), f"_{p.name.removesuffix('_ptr')}") for o, p in self.outputs if o.kind == "sum"
+            _Sum(p, added(self.kernel, o), f"_{p.name.removesuffix('_ptr')}")
+            for o, p in self.outputs
+            if o.kind == "sum"
         ]
         self.body = [
-            n for n in self.graph.nodes if not isinstance(n, _HELD) and not (isinstance(n, Const) and n.result in self.literal)
+            n
+            for n in self.graph.nodes
+            if not isinstance(n, _HELD) and not (isinstance(n, Const) and n.result in self.literal)
         ]
         self.returned = self._returned()
         self.name = self.kernel.name
@@ -126,9 +130,10 @@ class _KernelEmitter:
         taken: dict[str, Value | None] = {}
         for node in self.body:
             if isinstance(node, (Project, ProjectTransposed)):
+                taken["_row"] = None
                 if self.rules.pads(node.operands[0]):
                     taken[f"_col_{self.rules.label(node.operands[0])}"] = None
-                taken[self.rules.weight(node)] = None
+                taken |= dict.fromkeys(self.rules.weights(node))
             for value in node.operands[:1] if isinstance(node, (Project, ProjectTransposed)) else node.operands:
                 if value not in inside:
                     taken[self.plan.names[value]] = value
@@ -221,16 +226,20 @@ class _KernelEmitter:
                     self.w.line(f"{self.plan.names[i.value]} = {self._load(pointer)}", note=i.value.loc)
 
     def _load_weight(self, value: Value, pointer: Pointer) -> None:
-        pre, post = (self.plan.sizes[axis].removeprefix("_n_") for axis in value.type.axes)
-        products = [n for n in self.body if isinstance(n, (Project, ProjectTransposed)) and n.operands[1] is value]
-        for name in dict.fromkeys(self.rules.weight(n) for n in products):
-            transposed = name != self.plan.names[value]
-            up, down = ("[None, :]", "[:, None]") if transposed else ("[:, None]", "[None, :]")
-            rows = f"tl.arange(0, {self.plan.widths[value.type.axes[0]]}){up}"
-            columns = f"tl.arange(0, {self.plan.widths[value.type.axes[1]]}){down}"
-            inside = f"({rows} < _n_{pre}) & ({columns} < _n_{post})"
-            address = f"{pointer.name} + {rows} * _n_{post} + {columns}"
-            self.w.line(f"{name} = tl.load({address}, {inside}, 0.0)", note=value.loc)
+        pre, post = value.type.axes
+        done: set[str] = set()
+        for node in self.body:
+            if not isinstance(node, (Project, ProjectTransposed)) or node.operands[1] is not value:
+                continue
+            forward, height = isinstance(node, Project), self.rules.height(node)
+            down, across = (pre, post) if forward else (post, pre)
+            strides = (self.plan.sizes[post], "1") if forward else ("1", self.plan.sizes[post])
+            for part, name in enumerate(self.rules.weights(node)):
+                if name not in done:
+                    extent = (str(part * height), self.plan.sizes[down], self.plan.sizes[across], *strides)
+                    tile = self.printer.call("_weight", pointer.name, *extent, str(height), self.plan.widths[across])
+                    self.w.line(f"{name} = {tile}", note=value.loc)
+                done.add(name)
 
     def _zeros(self, value: Value) -> str:
         return f"tl.zeros({self.rules.shape(value)}, {self.plan.real})"
@@ -272,7 +281,7 @@ class _KernelEmitter:
 
     def _loop(self) -> None:
         w = self.w
-        unroll = self.kernel.options.get("unroll", 1) if self.plan.tiled else 1
+        unroll = self.plan.unroll
         streams = [(i.value, p) for i, p in self.inputs if i.kind == "sequence"]
         if unroll > 1 and streams:
             w.line(f"_whole = _T - _T % {unroll}")
@@ -290,22 +299,17 @@ class _KernelEmitter:
                     w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}")
                 self._one_step(0, {})
             return
-        ahead = not self.plan.tiled  # the next row is loaded before the products of this one
         first = "0" if self.steps else "(_T - 1)"
-        if ahead:
-            for v, p in streams:
-                w.line(f"{self.plan.names[v]} = {self._load(p, first)}", note=v.loc)
+        for v, p in streams:  # from here on a row is loaded before the step of the row before it
+            w.line(f"{self.plan.names[v]} = {self._load(p, first)}", note=v.loc)
         with w.block(f"for {self.counter} in range(0, _T):"):
             self._set_row()
-            if ahead and streams:
+            if streams:
                 w.line(f"_ahead = {'tl.minimum(_t + 1, _T - 1)' if self.steps else 'tl.maximum(_t - 1, 0)'}")
             for v, p in streams:
-                if ahead:
-                    w.line(f"_{self.plan.names[v]}_next = {self._load(p, '_ahead')}")
-                else:
-                    w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}", note=v.loc)
+                w.line(f"_{self.plan.names[v]}_next = {self._load(p, '_ahead')}")
             self._one_step(0, {})
-            for v, _ in streams if ahead else ():
+            for v, _ in streams:
                 w.line(f"{self.plan.names[v]} = _{self.plan.names[v]}_next")
 
     def _set_row(self) -> None:
@@ -420,6 +424,6 @@ class _KernelEmitter:
                 for axis in self._checked_axes():
                     label = self.plan.sizes[axis].removeprefix("_n_")
                     count = len(self.kernel.checks)
-                    self.w.line(f"_report(_bad, _first_{label}, {count}, _in_{label}, _b, _i_{label}, _start)")
-
-
+                    sample = "tl.program_id(0).to(tl.int64) * _rows"
+                    neuron = f"tl.program_id(1) * {self.plan.widths[axis]}" if self.plan.tiled else "0"
+                    self.w.line(f"_report(_bad, _first_{label}, {count}, _in_{label}, {sample}, {neuron}, _start)")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..expr import FloatType
 
-_ANY = '''
+_ANY = """
 def _max(a, b):
     return tl.where((a > b) | (a != a), a, b)
 
@@ -65,9 +65,9 @@ def _exprel_prime(x):  # its derivative, 1/2 at 0
     below = (_exp(safe) - _expm1(safe) / safe) / safe
     above = (_exp(safe) * (safe - 1.0) + 1.0) / (safe * safe)
     return tl.where(tl.abs(x) < 0.7, _exprel_prime_series(x), tl.where(x > 1.0, above, below))
-'''
+"""
 
-_FLOAT32 = '''
+_FLOAT32 = """
 def _exp(x):  # tl.exp multiplies by log2(e) at once and loses as many units in the last place as x is large
     n = tl.minimum(tl.maximum(tl.floor(x * 1.442695 + 0.5), -150.0), 127.0)
     r = (x - n * 0.693359375) + n * 2.1219444e-04
@@ -119,9 +119,9 @@ def _pow(x, y):  # in float64, where y log(x) keeps its digits; x < 0 takes a wh
     p = tl.where(whole & odd & (x < 0.0), -p, p)
     p = tl.where((x >= 0.0) | whole, p, float("nan"))
     return tl.where(y == 0.0, 1.0, p).to(tl.float32)
-'''
+"""
 
-_FLOAT64 = '''
+_FLOAT64 = """
 def _exp(x):
     return tl.exp(x)
 
@@ -167,9 +167,9 @@ def _pow(x, y):  # x < 0 takes a whole y
     p = tl.where(whole & odd & (x < 0.0), -p, p)
     p = tl.where((x >= 0.0) | whole, p, float("nan"))
     return tl.where(y == 0.0, 1.0, p)
-'''
+"""
 
-_POWERS = '''
+_POWERS = """
 def _pow2(x):
     return x * x
 
@@ -190,15 +190,17 @@ def _pow7(x):
 
 def _pow8(x):
     return _pow4(x * x)
-'''
+"""
 
 # Words of _bad: 1 + number of the check (0 where all is finite, -1 while a program writes), step, sample, neuron.
 _REPORT = '''
 def _report(_bad, _first, _checks, _inside, _b, _n, _start):
-    """Keep the earliest step, check, sample and neuron where something was not finite."""
+    """Keep the earliest step, check, sample and neuron where something was not finite; _b and _n are the tile's first."""
     _code = tl.min(tl.where(_inside, _first, 2147483647))
     if _code < 2147483647:
-        _place = tl.min(tl.where(_inside & (_first == _code), _b * 4294967296 + _n, 9223372036854775807))
+        _tile = tl.arange(0, _first.shape[0])[:, None] * _first.shape[1] + tl.arange(0, _first.shape[1])[None, :]
+        _place = tl.min(tl.where(_inside & (_first == _code), _tile, 2147483647))
+        _place = (_b + _place // _first.shape[1]) * 4294967296 + _n + _place % _first.shape[1]
         _flag = tl.atomic_xchg(_bad, -1)
         while _flag == -1:
             _flag = tl.atomic_xchg(_bad, -1)
@@ -215,6 +217,34 @@ def _report(_bad, _first, _checks, _inside, _b, _n, _start):
         tl.atomic_xchg(_bad, _flag)
 '''
 
+# tl.where keeps the add that follows from becoming the start value of the dot: ptxas then spills all of the weights.
+_PRODUCTS = '''
+def _weight(pointer, first, rows, columns, down, across, height: tl.constexpr, width: tl.constexpr):
+    """A tile of a matrix with strides down and across, 0 beyond its last row and column."""
+    r = first + tl.arange(0, height)[:, None]
+    c = tl.arange(0, width)[None, :]
+    return tl.load(pointer + r * down + c * across, (r < rows) & (c < columns), 0.0)
+
+def _halves(z):
+    """The left and the right half of the columns of z."""
+    return tl.split(tl.permute(tl.reshape(z, (z.shape[0], 2, z.shape[1] // 2)), (0, 2, 1)))
+
+def _dot1(z, w, inside):
+    return tl.where(inside, tl.dot(z, w, input_precision="ieee"), 0.0)
+
+def _dot2(z, w0, w1, inside):
+    z0, z1 = _halves(z)
+    return _dot1(z0, w0, inside) + _dot1(z1, w1, inside)
+
+def _dot4(z, w0, w1, w2, w3, inside):
+    z0, z1 = _halves(z)
+    return _dot2(z0, w0, w1, inside) + _dot2(z1, w2, w3, inside)
+
+def _dot8(z, w0, w1, w2, w3, w4, w5, w6, w7, inside):
+    z0, z1 = _halves(z)
+    return _dot4(z0, w0, w1, w2, w3, inside) + _dot4(z1, w4, w5, w6, w7, inside)
+'''
+
 
 def _parse(text: str) -> dict[str, str]:
     parts = re.split(r"\n(?=def )", text.strip())
@@ -222,8 +252,8 @@ def _parse(text: str) -> dict[str, str]:
 
 
 _SOURCES: dict[FloatType, dict[str, str]] = {
-    "float32": _parse(_POWERS) | _parse(_FLOAT32) | _parse(_ANY) | _parse(_REPORT),
-    "float64": _parse(_POWERS) | _parse(_FLOAT64) | _parse(_ANY) | _parse(_REPORT),
+    "float32": _parse(_POWERS) | _parse(_PRODUCTS) | _parse(_FLOAT32) | _parse(_ANY) | _parse(_REPORT),
+    "float64": _parse(_POWERS) | _parse(_PRODUCTS) | _parse(_FLOAT64) | _parse(_ANY) | _parse(_REPORT),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from graphc.ir import (
     Const,
     Kernel,
+    Map,
     Names,
     Node,
     Output,
@@ -28,6 +29,9 @@ PointerKind = Literal["sequence", "history", "fixed", "sum", "ring"]
 
 REGISTER_DEPTH = {"elementwise": 8, "resident": 2}
 """Histories up to this depth stay in registers, by strategy; a deeper one is a ring in memory."""
+
+UNROLLED_OPERATIONS = 48
+"""A longer step is not unrolled: it hides the time of a load by itself, and copies of it take long to build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class Plan:
         extent: number of neurons per axis.
         tiled: programs share out the neurons; otherwise each holds all of them.
         warps: warps per program.
+        unroll: steps whose inputs are loaded together.
+        depth: rows of a weight matrix per product: over more at once, ptxas loads all weights first and spills them.
     """
 
     kernel: Kernel
@@ -77,6 +83,8 @@ class Plan:
     extent: Mapping[str, int]
     tiled: bool
     warps: int
+    unroll: int
+    depth: int
 
     @property
     def run_time(self) -> tuple[str, ...]:
@@ -132,6 +140,7 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         block = kernel.options.get("block", 256)
         columns = {axis: min(width, block) for axis, width in columns.items()}
         rows = block // max(columns.values())
+    operations = sum(n.expr.count_ops() for n in graph.nodes if isinstance(n, Map))
     return Plan(
         kernel=kernel,
         dialect=dialect,
@@ -144,6 +153,8 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         extent=extent,
         tiled=tiled,
         warps=kernel.options.get("warps", 4),
+        unroll=kernel.options.get("unroll", 1) if tiled and operations <= UNROLLED_OPERATIONS else 1,
+        depth=kernel.options.get("depth", 64),
     )
 
 

@@ -85,19 +85,26 @@ class Rules:
         columns = self._plan.widths[value.type.axes[0]] if value.type.axes else "1"
         return f"({rows}, {columns})"
 
-    def weight(self, node: Project | ProjectTransposed) -> str:
-        """Return the name of the tile of weights that `node` multiplies with."""
+    def weights(self, node: Project | ProjectTransposed) -> list[str]:
+        """Return the names of the tiles of weights that `node` multiplies with: blocks of rows of its matrix."""
         name = self._plan.names[node.operands[1]]
-        return name if isinstance(node, Project) else f"_{name}_transposed"
+        if isinstance(node, ProjectTransposed):
+            name = f"_{name}_transposed"
+        count = self._plan.constants[self._plan.widths[node.operands[0].type.axes[0]]] // self.height(node)
+        return [name] if count == 1 else [f"_{name.lstrip('_')}_{part}" for part in range(count)]
+
+    def height(self, node: Project | ProjectTransposed) -> int:
+        """Return the rows of one tile of weights."""
+        return min(self._plan.constants[self._plan.widths[node.operands[0].type.axes[0]]], self._plan.depth)
 
     def _product(self, node: Project | ProjectTransposed) -> str:
-        source = node.operands[0]
+        source, weights = node.operands[0], self.weights(node)
         if not source.type.batched:
             node.fail("multiplies a vector without batch inside a time loop")
         left = self.text[source]
         if self.pads(source):
             left = f"tl.where(_col_{self.label(source)}, {left}, {self._printer.dialect.number(0)})"
-        return f'tl.dot({left}, {self.weight(node)}, input_precision="ieee")'
+        return self._printer.call(f"_dot{len(weights)}", left, *weights, "_row")
 
     def pads(self, source: Value) -> bool:
         """Return whether the tile of `source` has columns beside its neurons, where NaN times a weight of 0 is NaN."""
