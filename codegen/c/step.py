@@ -153,7 +153,7 @@ class Step:
             self.w.line(f"if (_past_cache_{short}) _stream(_at_{short}{start}, _m->stage_{short}{start}, {count});")
 
     def _ahead(self, loads: list[Value]) -> list[Value]:
-        """Return the sequences whose next row is to be fetched here; each is fetched by the first loop that reads it."""
+        """Return the sequences whose next row is fetched here: by the first loop that reads them."""
         given = self.layout.inputs
         found = [
             v for v in loads if v in given and given[v].kind == "sequence" and v.type.axes and v not in self._fetched
