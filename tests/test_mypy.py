@@ -18,7 +18,7 @@ def test_mypy_strict_accepts_the_library(tmp_path):
         if source.suffix == ".py" or (source / "__init__.py").exists():
             (links / source.name).symlink_to(source)
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--strict", "-p", "graphc"]
-    cache = ["--cache-dir", str(ROOT / ".mypy_cache")]
+    cache = ["--cache-dir", str(ROOT / ".mypy_cache" / "test")]
     done = subprocess.run(
         [*command, *cache], cwd=tmp_path, env={**os.environ, "MYPYPATH": str(tmp_path)}, capture_output=True, text=True
     )
