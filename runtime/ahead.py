@@ -91,8 +91,7 @@ def _compile(function: Any, built: Any, arch: int | str) -> Any:
 
     target = GPUTarget("hip", arch, 64) if isinstance(arch, str) else GPUTarget("cuda", arch, 32)
     source = ASTSource(function, built.types, built.constants, built.attributes)
-    known = {k: v for k, v in built.options.items() if k != "maxnreg" or not isinstance(arch, str)}
-    return triton.compile(source, target=target, options=known)
+    return triton.compile(source, target=target, options=built.options)
 
 
 def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:

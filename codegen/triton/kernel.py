@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graphc.codegen.expr import Printer
+from graphc.codegen.writer import Writer
 from graphc.ir import (
     Const,
     History,
@@ -16,13 +18,11 @@ from graphc.ir import (
     Schedule,
     Spread,
     Time,
-    Type,
     Value,
 )
 
-from ..expr import Printer
-from ..writer import Writer
 from . import math
+from .memory import label, load, store
 from .plan import Plan, Pointer, added, literals, plan
 from .rules import Rules
 
@@ -132,7 +132,7 @@ class _KernelEmitter:
             if isinstance(node, (Project, ProjectTransposed)):
                 taken["_row"] = None
                 if self.rules.pads(node.operands[0]):
-                    taken[f"_col_{self.rules.label(node.operands[0])}"] = None
+                    taken[f"_col_{label(self.plan, node.operands[0].type)}"] = None
                 taken |= dict.fromkeys(self.rules.weights(node))
             for value in node.operands[:1] if isinstance(node, (Project, ProjectTransposed)) else node.operands:
                 if value not in inside:
@@ -166,54 +166,11 @@ class _KernelEmitter:
         w.line("_b = tl.program_id(0).to(tl.int64) * _rows + tl.arange(0, _rows)[:, None]")
         w.line("_row = _b < _B")
         for axis, width in self.plan.widths.items():
-            label = self.plan.sizes[axis].removeprefix("_n_")
+            name = self.plan.sizes[axis].removeprefix("_n_")
             lead = f"tl.program_id(1) * {width} + " if self.plan.tiled else ""
-            w.line(f"_i_{label} = {lead}tl.arange(0, {width})[None, :]")
-            w.line(f"_col_{label} = _i_{label} < _n_{label}")
-            w.line(f"_in_{label} = _row & _col_{label}")
-
-    def _label(self, type: Type) -> str:
-        return self.plan.sizes[type.axes[0]].removeprefix("_n_")
-
-    def _mask(self, type: Type) -> str:
-        """Return the text of what lies inside; every program stores a value without batch, the same one."""
-        if type.axes:
-            return f"_in_{self._label(type)}" if type.batched else f"_col_{self._label(type)}"
-        return "_row" if type.batched else ""
-
-    def _address(self, pointer: Pointer, row: str | None = None) -> str:
-        """Return the text of the addresses of one row of `pointer`."""
-        type, strides = pointer.type, list(pointer.strides)
-        terms = [pointer.name]
-        if strides and pointer.kind != "fixed":
-            if row not in (None, "0"):
-                terms.append(f"{row} * {strides[0]}")
-            strides = strides[1:]
-        elif pointer.kind == "ring":
-            size = " * ".join((["_B"] if type.batched else []) + ([f"_n_{self._label(type)}"] if type.axes else []))
-            terms.append(f"{row} * ({size})" if size else f"{row}")
-        if type.batched:
-            width = strides[0] if strides else f"_n_{self._label(type)}" if type.axes else "1"
-            terms.append(f"_b * {width}" if width != "1" else "_b")
-        if type.axes:
-            terms.append(f"_i_{self._label(type)}")
-        if len(terms) > 2 and type.batched:
-            terms[-2:] = [f"({terms[-2]} + {terms[-1]})"] if type.axes else terms[-2:]
-        return " + ".join(terms)
-
-    def _load(self, pointer: Pointer, row: str | None = None) -> str:
-        mask = self._mask(pointer.type)
-        other = "0.0" if pointer.storage == "real" else "0"
-        text = f"tl.load({self._address(pointer, row)}{f', {mask}, {other}' if mask else ''})"
-        return text if pointer.storage == "real" else f"{text}.to({self.plan.real})"
-
-    def _store(self, pointer: Pointer, text: str, row: str | None = None) -> None:
-        mask = self._mask(pointer.type)
-        if pointer.storage == "uint8":
-            text = f"{text}.to(tl.uint8)"
-        elif pointer.storage == "int32":  # the largest float32 below 2**31 stands for "for ever"
-            text = f"tl.minimum({text}, 2147483520.0).to(tl.int32)"
-        self.w.line(f"tl.store({self._address(pointer, row)}, {text}{f', {mask}' if mask else ''})")
+            w.line(f"_i_{name} = {lead}tl.arange(0, {width})[None, :]")
+            w.line(f"_col_{name} = _i_{name} < _n_{name}")
+            w.line(f"_in_{name} = _row & _col_{name}")
 
     # Before the loop.
 
@@ -223,7 +180,7 @@ class _KernelEmitter:
                 if len(i.value.type.axes) == 2:
                     self._load_weight(i.value, pointer)
                 else:
-                    self.w.line(f"{self.plan.names[i.value]} = {self._load(pointer)}", note=i.value.loc)
+                    self.w.line(f"{self.plan.names[i.value]} = {load(self.plan, pointer)}", note=i.value.loc)
 
     def _load_weight(self, value: Value, pointer: Pointer) -> None:
         pre, post = value.type.axes
@@ -247,21 +204,23 @@ class _KernelEmitter:
     def _start_states(self) -> None:
         w = self.w
         for c in self.graph.carries:
-            start = self._load(self.initial[c.name]) if c.init else self._zeros(c.current)
+            start = load(self.plan, self.initial[c.name]) if c.init else self._zeros(c.current)
             w.line(f"{self.plan.names[c.current]} = {start}", note=c.current.loc)
         for h in self.graph.histories:
             if h.name in self.plan.rings:
                 self._fill_ring(h)
                 continue
             for d in range(1, h.depth + 1):
-                before = self._load(self.before[h.name], str(h.depth - d)) if h.init else self._zeros(h.value)
+                before = load(self.plan, self.before[h.name], str(h.depth - d)) if h.init else self._zeros(h.value)
                 w.line(f"{self._ago(h, d)} = {before}", note=h.value.loc if d == 1 else None)
         for s in self.sums:
             w.line(f"{s.name} = {self._zeros(s.value)}")
         if self.kernel.checks:
             with w.block("if _bad is not None:"):
                 for value in self._checked_axes().values():
-                    w.line(f"_first_{self._label(value.type)} = tl.full({self._full(value)}, 2147483647, tl.int32)")
+                    w.line(
+                        f"_first_{label(self.plan, value.type)} = tl.full({self._full(value)}, 2147483647, tl.int32)"
+                    )
 
     def _ago(self, history: History, delay: int) -> str:
         return f"_{self.plan.names[history.value]}_ago{delay}"
@@ -269,13 +228,9 @@ class _KernelEmitter:
     def _fill_ring(self, h: History) -> None:
         ring = self.plan.rings[h.name]
         with self.w.block(f"for _d in range(0, {h.depth}):"):
-            start = self._load(self.before[h.name], "_d") if h.init else self._zeros(h.value)
-            self._store_ring(ring, start, "(_d + 1)")
+            start = load(self.plan, self.before[h.name], "_d") if h.init else self._zeros(h.value)
+            self.w.line(store(self.plan, ring, start, "(_d + 1)"))
         self.w.line("tl.debug_barrier()")
-
-    def _store_ring(self, ring: Pointer, text: str, row: str) -> None:
-        mask = self._mask(ring.type)
-        self.w.line(f"tl.store({self._address(ring, row)}, {text}{f', {mask}' if mask else ''})")
 
     # The loop.
 
@@ -290,24 +245,24 @@ class _KernelEmitter:
                 loaded = [{v: f"{self.plan.names[v]}_u{u}" for v, _ in streams} for u in range(unroll)]
                 for u in range(unroll):
                     for v, p in streams:
-                        w.line(f"{loaded[u][v]} = {self._load(p, self._row(u))}", note=v.loc if u == 0 else None)
+                        w.line(f"{loaded[u][v]} = {load(self.plan, p, self._row(u))}", note=v.loc if u == 0 else None)
                 for u in range(unroll):
                     self._one_step(u, loaded[u])
             with w.block(f"for {self.counter} in range(_whole, _T):"):
                 self._set_row()
                 for v, p in streams:
-                    w.line(f"{self.plan.names[v]} = {self._load(p, self._row(0))}")
+                    w.line(f"{self.plan.names[v]} = {load(self.plan, p, self._row(0))}")
                 self._one_step(0, {})
             return
         first = "0" if self.steps else "(_T - 1)"
         for v, p in streams:  # from here on a row is loaded before the step of the row before it
-            w.line(f"{self.plan.names[v]} = {self._load(p, first)}", note=v.loc)
+            w.line(f"{self.plan.names[v]} = {load(self.plan, p, first)}", note=v.loc)
         with w.block(f"for {self.counter} in range(0, _T):"):
             self._set_row()
             if streams:
                 w.line(f"_ahead = {'tl.minimum(_t + 1, _T - 1)' if self.steps else 'tl.maximum(_t - 1, 0)'}")
             for v, p in streams:
-                w.line(f"_{self.plan.names[v]}_next = {self._load(p, '_ahead')}")
+                w.line(f"_{self.plan.names[v]}_next = {load(self.plan, p, '_ahead')}")
             self._one_step(0, {})
             for v, _ in streams:
                 w.line(f"{self.plan.names[v]} = _{self.plan.names[v]}_next")
@@ -339,7 +294,7 @@ class _KernelEmitter:
             w.line(f"{results} = _{self.name}_step({', '.join(passed)})")
         for o, p in self.outputs:
             if o.kind == "sequence":
-                self._store(p, names[o.value], self._row(u))
+                self.w.line(store(self.plan, p, names[o.value], self._row(u)))
         for s in self.sums:
             w.line(f"{s.name} += {names[s.value]}")
         self._check(names, u)
@@ -352,7 +307,7 @@ class _KernelEmitter:
             return self._ago(history, node.delay)
         name = self.plan.names[node.result]
         slot = f"(({self._turn(u)} + {ring.depth - node.delay}) % {ring.depth})"
-        self.w.line(f"{name} = {self._load(ring, slot)}", note=node.result.loc)
+        self.w.line(f"{name} = {load(self.plan, ring, slot)}", note=node.result.loc)
         return name
 
     def _time(self, node: Time, u: int) -> None:
@@ -371,7 +326,7 @@ class _KernelEmitter:
         moves += [(self.plan.names[c.current], names[c.next]) for c in self.graph.carries if c.next is not c.current]
         for h in deep:
             slot = f"(({self._turn(u)}) % {h.depth + 1})" if u else f"({self._turn(u)} % {h.depth + 1})"
-            self._store_ring(self.plan.rings[h.name], names[h.value], slot)
+            w.line(store(self.plan, self.plan.rings[h.name], names[h.value], slot))
         if deep:
             w.line("tl.debug_barrier()")
         overwritten: set[str] = set()
@@ -399,7 +354,7 @@ class _KernelEmitter:
         count = len(self.kernel.checks)
         with self.w.block("if _bad is not None:"):
             for index, (value, _) in enumerate(self.kernel.checks):
-                x, first = names[value], f"_first_{self._label(value.type)}"
+                x, first = names[value], f"_first_{label(self.plan, value.type)}"
                 code = f"tl.cast({self._row(u)} * {count} + {index}, tl.int32)"
                 self.w.line(f"{first} = tl.where({x} - {x} == 0.0, {first}, tl.minimum({first}, {code}))")
 
@@ -407,23 +362,24 @@ class _KernelEmitter:
 
     def _store_finals(self) -> None:
         for s in self.sums:
-            self._store(s.pointer, s.name)
+            self.w.line(store(self.plan, s.pointer, s.name))
         for c, pointer in self.final:
-            self._store(pointer, self.plan.names[c.current])
+            self.w.line(store(self.plan, pointer, self.plan.names[c.current]))
         for h, pointer in self.after:
             ring = self.plan.rings.get(h.name)
             if ring is not None:
                 with self.w.block(f"for _d in range(0, {h.depth}):"):
-                    self._store(pointer, self._load(ring, f"((_T + 1 + _d) % {ring.depth})"), "_d")
+                    row = load(self.plan, ring, f"((_T + 1 + _d) % {ring.depth})")
+                    self.w.line(store(self.plan, pointer, row, "_d"))
                 continue
             for d in range(h.depth, 0, -1):
-                self._store(pointer, self._ago(h, d), str(h.depth - d))
+                self.w.line(store(self.plan, pointer, self._ago(h, d), str(h.depth - d)))
         if self.kernel.checks:
             self.printer.used.add("_report")
             with self.w.block("if _bad is not None:"):
                 for axis in self._checked_axes():
-                    label = self.plan.sizes[axis].removeprefix("_n_")
+                    name = self.plan.sizes[axis].removeprefix("_n_")
                     count = len(self.kernel.checks)
                     sample = "tl.program_id(0).to(tl.int64) * _rows"
                     neuron = f"tl.program_id(1) * {self.plan.widths[axis]}" if self.plan.tiled else "0"
-                    self.w.line(f"_report(_bad, _first_{label}, {count}, _in_{label}, {sample}, {neuron}, _start)")
+                    self.w.line(f"_report(_bad, _first_{name}, {count}, _in_{name}, {sample}, {neuron}, _start)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ..expr import FloatType
+from graphc.codegen.expr import FloatType
 
 _ANY = """
 def _max(a, b):
@@ -195,7 +195,7 @@ def _pow8(x):
 # Words of _bad: 1 + number of the check (0 where all is finite, -1 while a program writes), step, sample, neuron.
 _REPORT = '''
 def _report(_bad, _first, _checks, _inside, _b, _n, _start):
-    """Keep the earliest step, check, sample and neuron where something was not finite; _b and _n are the tile's first."""
+    """Keep the earliest step, check, sample and neuron that is not finite, in a tile that starts at _b and _n."""
     _code = tl.min(tl.where(_inside, _first, 2147483647))
     if _code < 2147483647:
         _tile = tl.arange(0, _first.shape[0])[:, None] * _first.shape[1] + tl.arange(0, _first.shape[1])[None, :]

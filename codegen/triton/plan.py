@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from graphc.codegen.expr import Dialect, triton_dialect
 from graphc.ir import (
     Const,
     Kernel,
@@ -22,8 +23,6 @@ from graphc.ir import (
     Value,
 )
 from graphc.ir.schedule import Storage
-
-from ..expr import Dialect, triton_dialect
 
 PointerKind = Literal["sequence", "history", "fixed", "sum", "ring"]
 
@@ -58,8 +57,8 @@ class Plan:
     """One Triton kernel, apart from its statements.
 
     Attributes:
-        pointers: of the arguments of the ir.Kernel, in its order. One of kind "sum" is contiguous and keeps the batch, and
-            the neurons that its output sums: the launcher passes scratch there and reduces it.
+        pointers: of the arguments of the ir.Kernel, in its order. One of kind "sum" is contiguous and keeps the batch
+            and the neurons that its output sums: the launcher passes scratch there and reduces it.
         rings: scratch per deep history, contiguous, (depth + 1, ...) of the real type; parameters after `pointers`.
         names: text of each value of the graph.
         sizes: name of the run-time size per axis.

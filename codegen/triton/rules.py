@@ -1,11 +1,12 @@
 """One node as the text of an expression on tiles.
 
-A value over (batch, neurons) is a tile of two axes, one over neurons alone has one row, one over the batch alone one column;
-bool and int values are reals.
+A value over (batch, neurons) is a tile of two axes, one over neurons alone has one row, one over the batch alone one
+column; bool and int values are reals.
 """
 
 from __future__ import annotations
 
+from graphc.codegen.expr import Printer
 from graphc.ir import (
     Const,
     Count,
@@ -21,7 +22,7 @@ from graphc.ir import (
     Value,
 )
 
-from ..expr import Printer
+from .memory import label
 from .plan import Plan
 
 
@@ -103,14 +104,10 @@ class Rules:
             node.fail("multiplies a vector without batch inside a time loop")
         left = self.text[source]
         if self.pads(source):
-            left = f"tl.where(_col_{self.label(source)}, {left}, {self._printer.dialect.number(0)})"
+            left = f"tl.where(_col_{label(self._plan, source.type)}, {left}, {self._printer.dialect.number(0)})"
         return self._printer.call(f"_dot{len(weights)}", left, *weights, "_row")
 
     def pads(self, source: Value) -> bool:
         """Return whether the tile of `source` has columns beside its neurons, where NaN times a weight of 0 is NaN."""
         axis = source.type.axes[0]
         return source.type.dtype == "real" and self._plan.extent[axis] != self._plan.constants[self._plan.widths[axis]]
-
-    def label(self, value: Value) -> str:
-        """Return the identifier of the axis of `value`."""
-        return self._plan.sizes[value.type.axes[0]].removeprefix("_n_")

@@ -56,11 +56,7 @@ def signature(plan: Plan, checks: bool = True) -> Signature:
 
 
 def options(plan: Plan) -> dict[str, object]:
-    """Return the build options.
-
-    Contraction would round an update differently in the forward and in the backward kernel. Without a bound on the registers
-    ptxas allots as few as 32 of them to a kernel that does not quite fit, and spills the rest.
-    """
+    """Return the build options: contraction would round an update differently forward and backward."""
     return {"num_warps": plan.warps, "enable_fp_fusion": False}
 
 
