@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 import graphc as gc
-from benchmarks.peers.torch_cells import read_loss
+from benchmarks.peers.torch_cells import read_loss, to_tensor
 from benchmarks.peers.worker import Check, Run
 from benchmarks.works import C3, Arrays, Work
 from graphc.units import ms
@@ -49,7 +49,7 @@ def make_network(work: Work = C3) -> gc.Network:
 def set_up_ours(work: Work, arrays: Arrays, target: str = "c", device: str = "cpu") -> tuple[Run, Check]:
     """Return the training step as graphc compiles it: forward, loss, backward, plain gradient descent."""
     model = gc.compile(make_network(work), learn="bptt", target=target).to(device)
-    x, labels = torch.from_numpy(arrays["x"]).to(device), torch.from_numpy(arrays["labels"]).to(device)
+    x, labels = to_tensor(arrays["x"]).to(device), torch.from_numpy(arrays["labels"]).to(device)
     weights = {name: getattr(model, connection).weight for name, connection in WEIGHTS.items()}
     optimizer = torch.optim.SGD(weights.values(), lr=work.learning_rate)
     ones = torch.ones(work.batch, device=device)

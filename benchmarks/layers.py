@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 import graphc as gc
+from benchmarks.peers.torch_cells import to_tensor
 from benchmarks.peers.worker import Check, Run
 from benchmarks.works import Arrays, Work
 from graphc.units import ms
@@ -43,13 +44,13 @@ def set_up(work: Work, arrays: Arrays, target: str = "c", device: str = "cpu") -
     """Return forward plus backward of c1 or c2 as graphc compiles it."""
     recurrent = work.id == "c2"
     model = gc.compile(make_network(work, recurrent), learn="bptt", target=target).to(device)
-    leaves = {"x": torch.from_numpy(arrays["x"]).to(device).requires_grad_()}
+    leaves = {"x": to_tensor(arrays["x"]).to(device).requires_grad_()}
     if recurrent:
         recurrence: Any = model.hid_hid
         with torch.no_grad():
             recurrence.weight.copy_(torch.from_numpy(arrays["w"]))
         leaves["w"] = recurrence.weight
-    gy = torch.from_numpy(arrays["gy"]).to(device)
+    gy = to_tensor(arrays["gy"]).to(device)
 
     def run(gy: torch.Tensor = gy) -> Any:
         y = model(leaves["x"])

@@ -34,6 +34,11 @@ class _SuperSpike(torch.autograd.Function):
         return grads[0] / (1 + ctx.beta * c.abs()) ** 2, None
 
 
+def to_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return a copy in memory of torch's own, which starts on a cache line; NumPy's does not."""
+    return torch.from_numpy(array).clone()
+
+
 def super_spike(c: torch.Tensor, beta: float) -> Any:
     """Return 1 where `c` is above 0, with the SuperSpike derivative."""
     apply: Any = _SuperSpike.apply
@@ -102,8 +107,8 @@ def make_setups(
 
     def layer(work: Work, arrays: Arrays) -> Any:
         forward = transform(make_forward(work))
-        gy = torch.from_numpy(arrays["gy"])
-        leaves = {name: torch.from_numpy(arrays[name]).requires_grad_() for name in ("x", "w") if name in arrays}
+        gy = to_tensor(arrays["gy"])
+        leaves = {name: to_tensor(arrays[name]).requires_grad_() for name in ("x", "w") if name in arrays}
 
         def run(gy: torch.Tensor = gy) -> Any:
             y = forward(*leaves.values())
@@ -118,10 +123,10 @@ def make_setups(
 
     def network(work: Work, arrays: Arrays) -> Any:
         forward = transform(make_forward(work))
-        x, labels = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["labels"])
+        x, labels = to_tensor(arrays["x"]), torch.from_numpy(arrays["labels"])
         ones = torch.ones(work.batch)
         names = ("w_in", "w_rec", "w_out")
-        weights = [torch.from_numpy(arrays[name].copy()).requires_grad_() for name in names]
+        weights = [to_tensor(arrays[name]).requires_grad_() for name in names]
         optimizer = torch.optim.SGD(weights, lr=work.learning_rate)
 
         def run(weight: torch.Tensor = ones) -> Any:
