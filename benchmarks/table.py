@@ -15,6 +15,9 @@ LABELS = {
 }  # fmt: skip
 
 
+UNITS = {"copy_gb_s": "copy {:.1f} GB/s", "matrix_gflop_s": "matrix product {:.0f} GFLOP/s"}
+
+
 def format_ms(ms: float) -> str:
     """Return a time with three significant digits and its unit."""
     return f"{ms / 1e3:.2f} s" if ms >= 1e3 else f"{ms:.3g} ms"
@@ -26,7 +29,10 @@ def format_ratio(row: dict[str, Any]) -> str:
         return f"{100 * row['ratio']:.0f} %"
     if row["id"] == "c8":
         return f"{row['ratio']:.2f} s"
-    return f"{row['ratio']:.1f}x"
+    told = f"{row['ratio']:.1f}x"
+    if row["id"] == "c2" and "over_hand" in row["notes"]:
+        told += f", {row['notes']['over_libraries']:.0f}x, {row['notes']['over_hand']:.2f}x"
+    return told
 
 
 def make_table(results: dict[str, Any]) -> str:
@@ -39,7 +45,7 @@ def make_table(results: dict[str, Any]) -> str:
         lines.append(
             f"| {row['id']} | {row['work']} | {format_ms(row['ours_ms'])} | {told} | {verdict} | {row['target']} |"
         )
-    floor = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in results["floor"].items())
+    floor = ", ".join(UNITS[name].format(value) for name, value in results["floor"].items())
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "compiler")
     machine = results["gpu"] or results["machine"]
     lines += ["", f"{machine}; floor: {floor}; {versions}."]
