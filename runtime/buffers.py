@@ -36,7 +36,9 @@ class Arena:
             pool = self._storages.setdefault((size, device), [])
             for storage in pool:
                 if _is_free(storage):
-                    return torch.empty(0, dtype=dtype, device=device).set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+                    tensor = torch.empty(0, dtype=dtype, device=device)
+                    tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+                    return tensor
             self._give_back()
             tensor = torch.empty(tuple(shape), dtype=dtype, device=device)
             pool.append(tensor.untyped_storage())

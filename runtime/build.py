@@ -132,7 +132,7 @@ class Build:
         self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
         self.outputs = program.outputs + self.final_names + self.saved
         """Names of what `forward` returns: outputs and records, final states, saved sequences."""
-        self._result_dtypes = tuple((name, self.storage(name)) for name in self.outputs)
+        self._result_dtypes = tuple(self.storage(name) for name in self.outputs)
         self.gradients = _gradient_parts(program)
         self._watched = watched(program)
         self._launches = {backward: self._plan(backward) for backward in (False, True)}
@@ -204,8 +204,9 @@ class Build:
         for before, after in zip(self.initial_names, self.final_names, strict=True):
             if after not in env:
                 env[after] = env[before]
+        results = [env[name] for name in self.outputs]
         # The interpreter computes in one dtype; a kernel's results have their own already.
-        return [env[name].to(dtype) for name, dtype in self._result_dtypes]
+        return [t if t.dtype is d else t.to(d) for t, d in zip(results, self._result_dtypes, strict=True)]
 
     def backward(self, given: Tensors, extent: Extent) -> Tensors:
         """Run the backward half; `given` also holds what was saved and the gradients of outputs and final states."""

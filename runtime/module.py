@@ -23,7 +23,7 @@ from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .prologue import initial_state
 
 State = dict[str, torch.Tensor]
-_OWN = ("_serial", "_builds", "_arena", "_last", "_lock")
+_OWN = ("_serial", "_builds", "_calls", "_arena", "_last", "_lock")
 _serial = itertools.count()
 _models: weakref.WeakValueDictionary[int, Model] = weakref.WeakValueDictionary()
 
@@ -96,6 +96,7 @@ class Model(nn.Module):
         """Set up what belongs to this object alone, not to its value: builds, memory, and its number."""
         self._serial = next(_serial)
         self._builds: dict[Key, Build] = {}
+        self._calls: dict[tuple[Any, ...], Build] = {}  # the same, by what a call knows without making a key
         self._arena = Arena()
         self._last: Key | None = None
         self._lock = threading.RLock()
@@ -378,21 +379,22 @@ class Model(nn.Module):
 
     def _checked_state(self, state: Mapping[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
         found = []
+        like = self._like
         for tensor in self._program.states:
             if tensor.name not in state:
                 raise GraphcError(
                     f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)"
                 )
             value = state[tensor.name]
-            if value.device != self._like.device:
+            if value.device != like.device:
                 raise GraphcError(
-                    f"state '{tensor.name}' is on {value.device}, the model on {self._like.device}",
+                    f"state '{tensor.name}' is on {value.device}, the model on {like.device}",
                     hint="move one of them with .to()",
                 )
             shape = self._shape(tensor.type, batch, tensor.depth)
             if tuple(value.shape) != shape:
                 raise GraphcError(f"state '{tensor.name}' has shape {tuple(value.shape)}, but {shape} is needed")
-            found.append(value.to(torch.int32 if tensor.type.dtype == "int" else self.dtype))
+            found.append(value.to(torch.int32 if tensor.type.dtype == "int" else like.dtype))
         if "t" not in state:
             raise GraphcError(
                 "the state lacks 't', the number of its step", hint="keep the state as run or step returned it"
@@ -412,7 +414,12 @@ def _prepared(
     `torch.compile` calls it while it traces and keeps the result.
     """
     model = _models[serial]
-    build = model._build(model._key(record, frozenset(wrt), whole))
+    like = model._like
+    call = (record, wrt, whole, like.device, like.dtype, model._target)
+    build = model._calls.get(call)
+    if build is None:
+        build = model._calls[call] = model._build(model._key(record, frozenset(wrt), whole))
+    model._last = build.key
     return build.name, build.outputs, build.state_names, build.final_names
 
 
