@@ -86,6 +86,8 @@ class Dialect:
     def select(self, condition: str, then: str, otherwise: str) -> tuple[str, int]:
         """Return the choice between two values, and how tightly it binds."""
         if self.target == "triton":
+            if self.dtype == "float64" and _is_literal(then) and _is_literal(otherwise):
+                then = f"tl.full((), {then}, tl.float64)"  # a choice between two numbers is one of float32
             return f"tl.where({condition}, {then}, {otherwise})", ATOM
         return f"{condition} ? {then} : {otherwise}", SELECT
 
@@ -251,6 +253,10 @@ class Printer:
         operators = {"Equality": "==", "Unequality": "!="}
         operator = operators.get(type(expr).__name__) or expr.rel_op
         return f"{self.text(expr.lhs, loc, SUM)} {operator} {self.text(expr.rhs, loc, SUM)}"
+
+
+def _is_literal(text: str) -> bool:
+    return bool(re.fullmatch(r"-?[\d.e+-]+", text))
 
 
 def _is_negated(term: Any) -> bool:

@@ -41,7 +41,7 @@ def _tanh(x):
 
 def _sinh(x):
     e = _expm1(tl.abs(x))
-    y = tl.where(tl.abs(x) > 20.0, 0.5 * e, 0.5 * (e + e / (e + 1.0)))
+    y = tl.where(tl.abs(x) > 40.0, 0.5 * e, 0.5 * (e + e / (e + 1.0)))
     return tl.where(x < 0.0, -y, y)
 
 def _cosh(x):
@@ -112,7 +112,7 @@ def _atan(x):
     return tl.where(x < 0.0, -y, y)
 
 def _pow(x, y):  # in float64, where y log(x) keeps its digits; x < 0 takes a whole y
-    x = x * tl.full((), 1.0, tl.float64)
+    x, y = tl.broadcast(x * tl.full((), 1.0, tl.float64), y * tl.full((), 1.0, tl.float64))
     whole = tl.floor(y) == y
     odd = tl.floor(0.5 * y) * 2.0 != y
     p = tl.exp(y * tl.log(tl.abs(x)))
@@ -160,7 +160,7 @@ def _atan(x):
     return tl.where(x < 0.0, -y, y)
 
 def _pow(x, y):  # x < 0 takes a whole y
-    x = x * tl.full((), 1.0, tl.float64)
+    x, y = tl.broadcast(x * tl.full((), 1.0, tl.float64), y * tl.full((), 1.0, tl.float64))
     whole = tl.floor(y) == y
     odd = tl.floor(0.5 * y) * 2.0 != y
     p = tl.exp(y * tl.log(tl.abs(x)))
