@@ -1,0 +1,37 @@
+"""What the README shows is what runs."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def stripped(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("readme") / "model.py"
+    path.write_text(blocks("python")[0])
+    return runpy.run_path(str(path))["model"]
+
+
+def test_model_runs_and_learns(model):
+    assert model.hid_hid.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("language", "target", "nth"), [("c", "c", 0), ("python", "triton", 1)])
+def test_kernel_is_shown_verbatim(model, language, target, nth):
+    shown = stripped(blocks(language)[nth])
+    source = stripped(model.source("forward", target))
+    assert len(shown) >= 10
+    start = source.index(shown[0])
+    assert source[start : start + len(shown)] == shown
