@@ -2,8 +2,8 @@
 
 Every kernel is a function ``void name(const int64_t *size, void *const *p, const int64_t *stride)``: sizes T, B, the
 absolute first step and the number of threads; pointers to `kernel.arguments` and to the four words for the first value
-that is not finite; two strides per argument, of time and batch (or depth and batch of a history), in elements. Population
-sizes are constants of the text. An event-driven product has a companion ``name_density``, by which the loader decides.
+that is not finite; two strides per argument, of time and batch (or depth and batch of a history), in elements. Sizes of
+populations are constants of the text. An event-driven product has a companion ``name_density``: the loader asks it.
 """
 
 from __future__ import annotations
