@@ -109,7 +109,7 @@ class _Launcher:
     def _run(self, grid: tuple[int, int], arguments: list[Any], device: torch.device) -> None:
         if device.type == "cuda":
             with torch.cuda.device(device):
-                self._function[grid](*arguments, **self._options)
+                self._launch(grid, arguments)
         elif interpreting():
             self._function[grid](*arguments, **self._options)
         else:
@@ -118,6 +118,18 @@ class _Launcher:
                 None,
                 "move the model and its inputs to a CUDA device, or use target='c'",
             )
+
+    def _launch(self, grid: tuple[int, int], arguments: list[Any]) -> None:
+        from triton.runtime.errors import OutOfResources
+
+        try:
+            self._function[grid](*arguments, **self._options)
+        except OutOfResources as error:
+            raise TargetError(
+                f"kernel {self._plan.kernel.name!r} does not fit this GPU: {error}",
+                None,
+                "use target='c', or smaller recurrent populations",
+            ) from error
 
     def _shape(self, pointer: Pointer, batch: int) -> tuple[int, ...]:
         extent = self._plan.extent

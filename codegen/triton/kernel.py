@@ -355,7 +355,8 @@ class _KernelEmitter:
         with self.w.block("if _bad is not None:"):
             for index, (value, _) in enumerate(self.kernel.checks):
                 x, first = names[value], f"_first_{label(self.plan, value.type)}"
-                code = f"tl.cast({self._row(u)} * {count} + {index}, tl.int32)"
+                code = f"{self._row(u)} * {count} + {index}" if count > 1 else self._row(u)
+                code = f"tl.cast({code}, tl.int32)"
                 self.w.line(f"{first} = tl.where({x} - {x} == 0.0, {first}, tl.minimum({first}, {code}))")
 
     # After the loop.

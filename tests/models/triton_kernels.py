@@ -1,15 +1,21 @@
-"""The kernels built by hand as the Triton target runs them."""
+"""Kernels built by hand, and networks, as the Triton target runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import torch
 
+import graphc as gc
 from graphc.codegen.triton import emit
-from graphc.ir import Schedule
+from graphc.ir import DeviceSpec, Schedule
+from graphc.lower import lower
+from graphc.passes import Request, pipeline, run_passes, schedule
 from graphc.runtime.load_triton import load
+from tests.oracles.loops import LOOPS
+from tests.oracles.networks import SCALES
 
 from .kernels import STORAGE, shape_of
 
@@ -41,3 +47,26 @@ def run_triton(
         tensors.append(kept if kept.dtype == dtype else kept.to(dtype))
     load(plan, emit(plan)).launch(kernel, tensors, steps, batch, start, bad)
     return {name: tensor.cpu() for name, tensor in written.items()}
+
+
+def schedule_network(
+    network: gc.Network, dtype: Literal["float32", "float64"] = "float32", tuned: Mapping[str, int] | None = None
+) -> Schedule:
+    """Return the schedule by which a network is trained on a GPU of compute capability 9.0."""
+    program = lower(network)
+    learned = frozenset(p.name for p in program.parameters if p.learn)
+    program = run_passes(program, pipeline(Request(wrt=learned)))
+    return schedule(program, DeviceSpec("cuda", 90, 132, 232448), dtype, "triton", tuned)
+
+
+def network_of(neuron: str, size: int, delay: int | None = None) -> gc.Network:
+    """Return 64 inputs into one population of `size`, recurrent with `delay` unless that is None."""
+    network = gc.Network(dt=SCALES[neuron].dt)
+    network.input("x", 64)
+    network.population("hid", gc.zoo.ALL[neuron], size, **SCALES[neuron].values)
+    for target in LOOPS[neuron].inputs:
+        network.connect("x", "hid", target=target)
+        if delay is not None:
+            network.connect("hid", "hid", target=target, delay=delay)
+    network.output("hid")
+    return network
