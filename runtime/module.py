@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from graphc.ir import GraphcError, Program, TargetError, Type, initial
+from graphc.ir import GraphcError, Program, TargetError, initial
 from graphc.passes import Request
 
 from . import autograd
+from .arguments import checked_inputs, checked_state, named_inputs
 from .buffers import Arena
 from .build import DTYPES, Build, Key
 from .parameters import add_parameters, check_parameters, draw, read_parameters
@@ -174,7 +175,7 @@ class Model(nn.Module):
         """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state."""
         if state is None:
             raise GraphcError("step needs a state", hint="start with state = model.initial_state(batch_size=...)")
-        named = self._named_inputs(inputs)
+        named = named_inputs(self._program, inputs)
         for name, x in named.items():
             if isinstance(x, torch.Tensor) and x.dim() != 2:
                 raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but a step takes (B, N)")
@@ -274,12 +275,12 @@ class Model(nn.Module):
         batch: int | None,
         whole: bool,
     ) -> tuple[Any, dict[str, torch.Tensor], State]:
-        xs, steps, batch = self._checked_inputs(inputs, steps, batch)
+        xs, steps, batch = checked_inputs(self._program, self._like, inputs, steps, batch)
         parameters = read_parameters(self, self._program)
         check_parameters(self._program, parameters, self._like)
         if state is None and self._program.draws:
             state = self.initial_state(batch)
-        states = self._checked_state(state, batch) if state is not None else []
+        states = checked_state(self._program, self._like, state, batch) if state is not None else []
         wrt = self._wrt(xs, parameters, states)
         name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
         ordered = self._in_order(states, state_names, state)
@@ -324,85 +325,6 @@ class Model(nn.Module):
         elif names:
             names += program.learned_states(frozenset(names))
         return frozenset(names)
-
-    def _named_inputs(self, inputs: Any) -> dict[str, torch.Tensor]:
-        if inputs is None:
-            return {}
-        if isinstance(inputs, Mapping):
-            return dict(inputs)
-        if len(self._program.inputs) != 1:
-            names = ", ".join(repr(t.name) for t in self._program.inputs) or "none"
-            raise GraphcError(f"the network has the inputs {names}", hint="pass a dict by name")
-        return {self._program.inputs[0].name: inputs}
-
-    def _checked_inputs(self, inputs: Any, steps: int | None, batch: int | None) -> tuple[list[torch.Tensor], int, int]:
-        """Return the inputs in order, T and B."""
-        named = self._named_inputs(inputs)
-        for tensor in self._program.inputs:
-            if tensor.name not in named:
-                raise GraphcError(f"input '{tensor.name}' of the network was not given", tensor.loc)
-        known = [t.name for t in self._program.inputs]
-        if unknown := [name for name in named if name not in known]:
-            names = ", ".join(map(repr, known)) or "none"
-            raise GraphcError(f"the network has no input {unknown[0]!r}", hint=f"its inputs are {names}")
-        found: list[torch.Tensor] = []
-        for tensor in self._program.inputs:
-            x = named[tensor.name]
-            found.append(self._checked(tensor.name, x, self._program.sizes[tensor.type.axes[0]], tensor.loc))
-            if (steps is not None and x.shape[0] != steps) or (batch is not None and x.shape[1] != batch):
-                raise GraphcError(
-                    f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, "
-                    f"but ({steps}, {batch}) comes from another input or argument",
-                    tensor.loc,
-                )
-            steps, batch = x.shape[0], x.shape[1]
-        if steps is None:
-            raise GraphcError("a network without inputs needs steps=", hint="model.run(steps=1000, batch_size=1)")
-        return found, steps, 1 if batch is None else batch
-
-    def _checked(self, name: str, x: Any, size: int, loc: Any) -> torch.Tensor:
-        if not isinstance(x, torch.Tensor):
-            raise GraphcError(f"input '{name}' is a {type(x).__name__}, no tensor", loc)
-        if x.dim() != 3 or x.shape[2] != size:
-            raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
-        if x.dtype != self.dtype:
-            raise GraphcError(
-                f"input '{name}' is {x.dtype}, but the model computes in {self.dtype}",
-                loc,
-                f"pass {name}.to({self.dtype})",
-            )
-        if x.device != self._like.device:
-            raise GraphcError(
-                f"input '{name}' is on {x.device}, the model on {self._like.device}", loc, "move one of them with .to()"
-            )
-        return x
-
-    def _checked_state(self, state: Mapping[str, torch.Tensor], batch: int) -> list[torch.Tensor]:
-        found = []
-        like = self._like
-        for tensor in self._program.states:
-            if tensor.name not in state:
-                raise GraphcError(
-                    f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)"
-                )
-            value = state[tensor.name]
-            if value.device != like.device:
-                raise GraphcError(
-                    f"state '{tensor.name}' is on {value.device}, the model on {like.device}",
-                    hint="move one of them with .to()",
-                )
-            shape = self._shape(tensor.type, batch, tensor.depth)
-            if tuple(value.shape) != shape:
-                raise GraphcError(f"state '{tensor.name}' has shape {tuple(value.shape)}, but {shape} is needed")
-            found.append(value.to(torch.int32 if tensor.type.dtype == "int" else like.dtype))
-        if "t" not in state:
-            raise GraphcError(
-                "the state lacks 't', the number of its step", hint="keep the state as run or step returned it"
-            )
-        return found
-
-    def _shape(self, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:
-        return (() if depth is None else (depth,)) + (batch,) + tuple(self._program.sizes[a] for a in type.axes)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -1,0 +1,97 @@
+"""Check what a user passes to a model: inputs and states of the right shape, dtype and device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from graphc.ir import GraphcError, Loc, Program, Type
+
+
+def named_inputs(program: Program, inputs: Any) -> dict[str, torch.Tensor]:
+    """Return the inputs by name; one that stands alone takes the name of the only input."""
+    if inputs is None:
+        return {}
+    if isinstance(inputs, Mapping):
+        return dict(inputs)
+    if len(program.inputs) != 1:
+        names = ", ".join(repr(t.name) for t in program.inputs) or "none"
+        raise GraphcError(f"the network has the inputs {names}", hint="pass a dict by name")
+    return {program.inputs[0].name: inputs}
+
+
+def checked_inputs(
+    program: Program, like: torch.Tensor, inputs: Any, steps: int | None, batch: int | None
+) -> tuple[list[torch.Tensor], int, int]:
+    """Return the inputs in order, T and B."""
+    named = named_inputs(program, inputs)
+    for tensor in program.inputs:
+        if tensor.name not in named:
+            raise GraphcError(f"input '{tensor.name}' of the network was not given", tensor.loc)
+    known = [t.name for t in program.inputs]
+    if unknown := [name for name in named if name not in known]:
+        names = ", ".join(map(repr, known)) or "none"
+        raise GraphcError(f"the network has no input {unknown[0]!r}", hint=f"its inputs are {names}")
+    found: list[torch.Tensor] = []
+    for tensor in program.inputs:
+        x = named[tensor.name]
+        found.append(_checked(like, tensor.name, x, program.sizes[tensor.type.axes[0]], tensor.loc))
+        if (steps is not None and x.shape[0] != steps) or (batch is not None and x.shape[1] != batch):
+            raise GraphcError(
+                f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, "
+                f"but ({steps}, {batch}) comes from another input or argument",
+                tensor.loc,
+            )
+        steps, batch = x.shape[0], x.shape[1]
+    if steps is None:
+        raise GraphcError("a network without inputs needs steps=", hint="model.run(steps=1000, batch_size=1)")
+    return found, steps, 1 if batch is None else batch
+
+
+def _checked(like: torch.Tensor, name: str, x: Any, size: int, loc: Loc | None) -> torch.Tensor:
+    if not isinstance(x, torch.Tensor):
+        raise GraphcError(f"input '{name}' is a {type(x).__name__}, no tensor", loc)
+    if x.dim() != 3 or x.shape[2] != size:
+        raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
+    if x.dtype != like.dtype:
+        raise GraphcError(
+            f"input '{name}' is {x.dtype}, but the model computes in {like.dtype}",
+            loc,
+            f"pass {name}.to({like.dtype})",
+        )
+    if x.device != like.device:
+        raise GraphcError(
+            f"input '{name}' is on {x.device}, the model on {like.device}", loc, "move one of them with .to()"
+        )
+    return x
+
+
+def checked_state(
+    program: Program, like: torch.Tensor, state: Mapping[str, torch.Tensor], batch: int
+) -> list[torch.Tensor]:
+    """Return the states in the order of the program, or say which one does not fit."""
+    found = []
+    for tensor in program.states:
+        if tensor.name not in state:
+            raise GraphcError(f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)")
+        value = state[tensor.name]
+        if value.device != like.device:
+            raise GraphcError(
+                f"state '{tensor.name}' is on {value.device}, the model on {like.device}",
+                hint="move one of them with .to()",
+            )
+        shape = _shape(program, tensor.type, batch, tensor.depth)
+        if tuple(value.shape) != shape:
+            raise GraphcError(f"state '{tensor.name}' has shape {tuple(value.shape)}, but {shape} is needed")
+        found.append(value.to(torch.int32 if tensor.type.dtype == "int" else like.dtype))
+    if "t" not in state:
+        raise GraphcError(
+            "the state lacks 't', the number of its step", hint="keep the state as run or step returned it"
+        )
+    return found
+
+
+def _shape(program: Program, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:
+    return (() if depth is None else (depth,)) + (batch,) + tuple(program.sizes[a] for a in type.axes)
