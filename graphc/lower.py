@@ -47,7 +47,7 @@ def lower(network: Network, records: Sequence[str] = ()) -> Program:
 
 
 def axes_of(network: Network) -> dict[str, str]:
-    """Return the axis of every input and population; those joined one to one, or by a shared weight, have one in common."""
+    """Return the axis of every input and population; one for those joined one to one or by a shared weight."""
     axis = {name: name for name in (*network.inputs, *network.populations)}
 
     def root(name: str) -> str:
