@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from graphc.codegen.triton import Plan, Pointer, options, plan
-from graphc.ir import GraphcError, Kernel, Schedule, TargetError
+from graphc.ir import Graph, GraphcError, Kernel, Schedule, TargetError
 
 from .cache import content_hash, fetch
-from .products import run_product
+from .products import run_product, store_final
 
 REAL = {"float32": torch.float32, "float64": torch.float64}
 
@@ -42,7 +42,7 @@ class Library:
         for kernel in self._schedule.half(backward):
             if kernel.kind != "product":
                 function = getattr(module, kernel.name)
-                self._launchers[kernel.name] = _Launcher(plan(self._schedule, kernel), function)
+                self._launchers[kernel.name] = _Launcher(kernel, plan(self._schedule, kernel), function)
 
     def launch(
         self,
@@ -74,8 +74,8 @@ class Library:
 class _Launcher:
     """One kernel with a time loop."""
 
-    def __init__(self, plan: Plan, function: Any) -> None:
-        self._plan, self._function = plan, function
+    def __init__(self, kernel: Kernel, plan: Plan, function: Any) -> None:
+        self._kernel, self._plan, self._function = kernel, plan, function
         self._real = REAL[plan.dialect.dtype]
         self._sizes = tuple(plan.extent.values())
         self._options = {**plan.constants, **({} if interpreting() else options(plan))}
@@ -84,13 +84,15 @@ class _Launcher:
         self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
     ) -> None:
         plan = self._plan
+        given = dict(zip(self._kernel.arguments, tensors, strict=True))
         if steps == 0:
-            _run_no_step(plan.kernel, tensors)
+            _run_no_step(self._kernel.graph, given)
             return
         device = tensors[0].device if tensors else torch.device("cpu" if interpreting() else "cuda")
         arguments: list[Any] = []
         reductions: list[tuple[torch.Tensor, torch.Tensor]] = []
-        for pointer, tensor in zip(plan.pointers, tensors, strict=True):
+        for pointer, name in zip(plan.pointers, plan.kernel.arguments, strict=True):
+            tensor = given[name]
             if pointer.kind == "sum" and tensor.shape != (shape := self._shape(pointer, batch)):
                 scratch = torch.empty(shape, dtype=self._real, device=device)
                 reductions.append((scratch, tensor))
@@ -105,6 +107,9 @@ class _Launcher:
             self._run((rows, columns), arguments, device)
         for scratch, total in reductions:
             torch.sum(scratch, dim=tuple(range(scratch.dim() - total.dim())), out=total)
+        for history, sequence in plan.handed:
+            if history.final:
+                store_final(history, given[sequence], given, steps)
 
     def _run(self, grid: tuple[int, int], arguments: list[Any], device: torch.device) -> None:
         if device.type == "cuda":
@@ -136,10 +141,8 @@ class _Launcher:
         return (*((batch,) if pointer.type.batched else ()), *(extent[axis] for axis in pointer.type.axes))
 
 
-def _run_no_step(kernel: Kernel, tensors: Sequence[torch.Tensor]) -> None:
+def _run_no_step(graph: Graph, given: Mapping[str, torch.Tensor]) -> None:
     """Write what a loop without steps leaves: sums of nothing, and states as they were."""
-    given = dict(zip(kernel.arguments, tensors, strict=True))
-    graph = kernel.graph
     for output in graph.outputs:
         given[output.name].zero_()
     for name, init in [(c.final, c.init) for c in graph.carries] + [(h.final, h.init) for h in graph.histories]:

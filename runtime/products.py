@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -58,7 +58,7 @@ def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, rea
             )
     for history in graph.histories:
         if history.final:
-            _store_final(history, sequences[history.value], given, steps)
+            store_final(history, sequences[history.value], given, steps)
 
 
 def _project(source: torch.Tensor | None, weight: torch.Tensor, output: torch.Tensor, real: torch.dtype) -> None:
@@ -84,7 +84,8 @@ def _add_outer(
     output.addmm_(z.t(), g)
 
 
-def _store_final(history: History, sequence: torch.Tensor, given: dict[str, torch.Tensor], steps: int) -> None:
+def store_final(history: History, sequence: torch.Tensor, given: Mapping[str, torch.Tensor], steps: int) -> None:
+    """Write the last rows of `history`, whose values stand in `sequence`, into its final tensor."""
     final = given[history.final or ""]
     kept = min(steps, history.depth)
     if kept < history.depth:

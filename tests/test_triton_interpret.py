@@ -7,7 +7,7 @@ import sympy
 import torch
 
 import graphc as gc
-from graphc.codegen.triton import emit
+from graphc.codegen.triton import emit, plan
 from graphc.ir import Carry, Graph, History, Input, Output, Read, TargetError
 from graphc.ir.functions import exprel, exprel_prime, sigmoid, softplus
 
@@ -79,6 +79,18 @@ def test_histories_reach_back_by_their_delay(kind, depth):
     for strategy in ("elementwise", "resident"):
         for steps in (depth - 1, depth + 5):
             assert_same(for_triton(schedule_of(graph, kind, {"h": 5}), strategy, {"unroll": 2}), steps, 3)
+
+
+@pytest.mark.parametrize("strategy", ["elementwise", "resident"])
+def test_a_history_that_nothing_reads_costs_the_loop_nothing(strategy):
+    x, y, twice = value("x", "p"), value("y", "h"), value("twice", "h")
+    inputs = (Input("x", x, "sequence"), Input("y", y, "sequence"))
+    histories = (History("past x", x, 4, "x0", "x1"), History("past y", twice, 4, None, "y1"))
+    graph = Graph("kept", inputs, (let(twice, "2*y", y),), (Output("z", twice, "sequence"),), (), histories)
+    made = for_triton(schedule_of(graph, "steps", {"p": 700, "h": 5}), strategy)
+    for steps in (1, 9):
+        assert_same(made, steps, 3)
+    assert set(plan(made, made.kernels[0]).extent) == {"h"}
 
 
 def test_a_loop_without_steps_hands_the_state_on():

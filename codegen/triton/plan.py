@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from graphc.codegen.expr import Dialect, triton_dialect
 from graphc.ir import (
     Const,
+    History,
     Kernel,
     Map,
     Names,
@@ -16,6 +17,7 @@ from graphc.ir import (
     Output,
     Project,
     ProjectTransposed,
+    Read,
     Reduce,
     Schedule,
     TargetError,
@@ -57,7 +59,9 @@ class Plan:
     """One Triton kernel, apart from its statements.
 
     Attributes:
-        pointers: of the arguments of the ir.Kernel, in its order. One of kind "sum" is contiguous and keeps the batch
+        kernel: what the text computes: the ir.Kernel without what `handed` does and inputs that nothing reads.
+        handed: histories that no node reads, each with the sequence that holds its values: the launcher copies them.
+        pointers: of the arguments of `kernel`, in its order. One of kind "sum" is contiguous and keeps the batch
             and the neurons that its output sums: the launcher passes scratch there and reduces it.
         rings: scratch per deep history, contiguous, (depth + 1, ...) of the real type; parameters after `pointers`.
         names: text of each value of the graph.
@@ -72,6 +76,7 @@ class Plan:
     """
 
     kernel: Kernel
+    handed: tuple[tuple[History, str], ...]
     dialect: Dialect
     pointers: tuple[Pointer, ...]
     rings: Mapping[str, Pointer]
@@ -114,6 +119,8 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     """Return the parameters, tiles and grid of `kernel`, a `steps` or `reverse` kernel."""
     if kernel.strategy not in REGISTER_DEPTH:
         raise TargetError(f"target 'triton' has no strategy {kernel.strategy!r}", None, "use target='c'")
+    handed = _handed(kernel)
+    kernel = _without(kernel, {h for h, _ in handed})
     graph = kernel.graph
     dialect = triton_dialect(schedule.dtype)
     names = {v: dialect.identifier(v.name) for v in graph.values}
@@ -142,6 +149,7 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     operations = sum(n.expr.count_ops() for n in graph.nodes if isinstance(n, Map))
     return Plan(
         kernel=kernel,
+        handed=handed,
         dialect=dialect,
         pointers=pointers,
         rings=rings,
@@ -155,6 +163,23 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         unroll=kernel.options.get("unroll", 1) if tiled and operations <= UNROLLED_OPERATIONS else 1,
         depth=kernel.options.get("depth", 64),
     )
+
+
+def _handed(kernel: Kernel) -> tuple[tuple[History, str], ...]:
+    """Return the histories that the loop need not keep, and where their values are when it is over."""
+    graph = kernel.graph
+    if kernel.kind != "steps":
+        return ()
+    read = {n.history for n in graph.nodes if isinstance(n, Read)}
+    rows = {o.value: o.name for o in graph.outputs if o.kind == "sequence"}
+    rows |= {i.value: i.source for i in graph.inputs if i.kind == "sequence"}
+    return tuple((h, rows[h.value]) for h in graph.histories if h.name not in read and h.value in rows)
+
+
+def _without(kernel: Kernel, handed: Container[History]) -> Kernel:
+    graph = replace(kernel.graph, histories=tuple(h for h in kernel.graph.histories if h not in handed))
+    needed = {*graph.results, *(v for v, _ in kernel.checks), *(v for n in graph.nodes for v in n.operands)}
+    return replace(kernel, graph=replace(graph, inputs=tuple(i for i in graph.inputs if i.value in needed)))
 
 
 def power_of_two(size: int) -> int:
