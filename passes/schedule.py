@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -33,7 +34,8 @@ from .fuse import loops_of
 from .partition import PRODUCTS
 
 Dtype = Literal["float32", "float64"]
-RESIDENT_LIMIT = {"float32": 128, "float64": 64}
+RESIDENT_LIMIT = {"float32": 128, "float64": 64}  # neurons of one population in registers
+HOPPER_SHARED = 232448  # bytes a program may use, where the device does not tell
 
 
 def schedule(
@@ -58,7 +60,7 @@ def schedule(
         if region.kind == "all_steps":
             kernels += _products(region)
         elif target == "triton":
-            kernels += _triton_loop(region, program, dtype, tuned or {})
+            kernels += _triton_loop(region, program, device, dtype, tuned or {})
         else:
             kernels.append(_loop(region, *_c_layout(region, device, tuned or {})))
     return Schedule(
@@ -90,7 +92,9 @@ def _c_layout(region: Region, device: DeviceSpec, tuned: Mapping[str, int]) -> t
     return "elementwise", {"rows": tuned.get("rows", 1)}
 
 
-def _triton_loop(region: Region, program: Program, dtype: Dtype, tuned: Mapping[str, int]) -> list[Kernel]:
+def _triton_loop(
+    region: Region, program: Program, device: DeviceSpec, dtype: Dtype, tuned: Mapping[str, int]
+) -> list[Kernel]:
     """Sums over the steps leave the loop as sequences: they would cost registers there."""
     graph, reductions = _without_sums(region.graph)
     region = replace(region, graph=graph)
@@ -100,15 +104,38 @@ def _triton_loop(region: Region, program: Program, dtype: Dtype, tuned: Mapping[
             {"unroll": tuned.get("unroll", 4), "block": tuned.get("block", 256), "warps": tuned.get("warps", 4)},
         )
     else:
-        widest = max(program.sizes[axis] for node in graph.nodes for axis in node.result.type.axes)
-        if widest > RESIDENT_LIMIT[dtype]:
-            raise TargetError(
-                f"a recurrent population of {widest} neurons does not fit the resident strategy of the triton target, "
-                f"which holds its {dtype} weights in shared memory up to {RESIDENT_LIMIT[dtype]} neurons",
-                hint='use target="c"; larger recurrent populations on a GPU are not supported yet',
-            )
-        strategy, options = "resident", {"rows": tuned.get("rows", 16), "warps": tuned.get("warps", 4)}
+        widest = _check_resident(graph, program, device, dtype)
+        # registers: a row of the batch tile is spread over the warps, and fewer of them spill
+        warps = 4 if widest <= 32 else 8 if widest <= 64 else 16
+        strategy, options = "resident", {"rows": tuned.get("rows", 16), "warps": tuned.get("warps", warps)}
     return [_loop(region, strategy, options), *(_product(region, node, graph) for node, graph in reductions)]
+
+
+def _check_resident(graph: Graph, program: Program, device: DeviceSpec, dtype: Dtype) -> int:
+    """Return the widest population of a loop whose weights fit into shared memory, or say that they do not."""
+    widest = max(program.sizes[axis] for node in graph.nodes for axis in node.result.type.axes)
+    hint = 'use target="c"; larger recurrent populations on a GPU are not supported yet'
+    if widest > RESIDENT_LIMIT[dtype]:
+        raise TargetError(
+            f"a recurrent population of {widest} neurons does not fit the resident strategy of the triton target, "
+            f"which holds its {dtype} weights in shared memory up to {RESIDENT_LIMIT[dtype]} neurons",
+            hint=hint,
+        )
+    weights = {node.operands[1] for node in graph.nodes if isinstance(node, PRODUCTS)}
+    element = 4 if dtype == "float32" else 8
+    total = sum(element * math.prod(_padded(program.sizes[axis]) for axis in w.type.axes) for w in weights)
+    if total > (limit := device.shared_memory or HOPPER_SHARED):
+        raise TargetError(
+            f"the recurrent weights {', '.join(sorted(w.name for w in weights))} take {total} bytes of shared memory, "
+            f"but a program of the triton target has {limit}",
+            hint=hint,
+        )
+    return widest
+
+
+def _padded(size: int) -> int:
+    """Return the power of two, at least 16, to which a tile of `size` neurons is padded."""
+    return max(16, 1 << (size - 1).bit_length())
 
 
 def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:
