@@ -7,6 +7,9 @@ BIN := .venv/bin
 
 .PHONY: setup demo test lint dev bench peers gpu
 
+# Threads that wait in a loop slow everything down on a machine that others use too.
+demo test: export OMP_WAIT_POLICY ?= passive
+
 setup: .venv/.ready
 
 # The CPU build first: plain `torch` from the registry may bring several GB of CUDA packages. In this order:

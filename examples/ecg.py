@@ -133,7 +133,7 @@ def draw(model: gc.Model, history: list[list[float]], path: Path) -> None:
 def main() -> None:
     """Train and report both conventions."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--epochs", type=int, default=60)
+    arguments.add_argument("--epochs", type=int, default=150)
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
     if not (DATA / "train.npz").exists():
