@@ -126,6 +126,7 @@ def draw(model: gc.Model, history: list[list[float]], path: Path) -> None:
     axes["E"].scatter(model.hid.log_tau_mem.exp(), model.hid.log_tau_adapt.exp(), s=12, color="k")
     axes["E"].set(title="learned time constants", xscale="log", yscale="log", xlabel="tau_mem (ms)")
     axes["E"].set_ylabel("tau_adapt (ms)")
+    axes["E"].xaxis.set_minor_formatter("")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
