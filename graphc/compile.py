@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir import DeclarationError, Loc, Program, TargetError
+from graphc.ir import DeclarationError, Loc, Precision, Program, TargetError
 from graphc.ir.errors import GraphcWarning
-from graphc.passes import Observer, Request, pipeline, run_passes
+from graphc.passes import Observer, Request, check_options, pipeline, run_passes
 from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
 from .learn import BPTT
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .inspect import Inspection
 
 TARGETS = ("auto", "c", "triton", "reference")
+PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
 
 
 def compile(
@@ -30,6 +31,8 @@ def compile(
     learn: Any = "bptt",
     target: str = "auto",
     dtype: Any = None,
+    precision: str | None = None,
+    schedule: Mapping[str, int | str] | None = None,
     observers: Sequence[Observer] = (),
 ) -> Model:
     """Compile `network` into a torch module. Reads as the table of contents of this repository.
@@ -38,27 +41,53 @@ def compile(
         network: what to compile.
         learn: None for simulation, "bptt" or gc.learn.BPTT(...) for gradients.
         target: "auto" (triton for CUDA tensors, else c), "c", "triton" or "reference".
-        dtype: torch.float32 (default) or torch.float64; later `model.to(dtype)` changes it.
+        dtype: torch.float32 (default) or torch.float64; later `model.to(dtype)` changes it. torch.bfloat16 and
+            torch.float16 are precisions: states stay in float32.
+        precision: "float32" (default), "tf32", "bfloat16" or "float16": what sequences, inputs and outputs among them,
+            and the factors of products are rounded to; "tf32" rounds factors alone. For target "triton".
+        schedule: replaces what the resource model of target "triton" chooses: "strategy" ("elementwise", "resident",
+            "cooperative" or "stepwise", for loops that multiply), and tiles "rows", "columns", "warps", "unroll",
+            "block", each a power of two. For target "c" it takes "rows".
         observers: told of every pass, after those that GRAPHC_DUMP and GRAPHC_VERIFY ask for.
 
     Raises:
         DeclarationError: the network is wrong.
-        TargetError: there is no such target.
+        TargetError: there is no such target, precision or option; what a target or device cannot do of them is
+            refused at the first call, which knows the device.
     """
     if not isinstance(network, Network):
         raise DeclarationError(f"gc.compile takes a gc.Network, not a {type(network).__name__}", Loc.caller())
     if target not in TARGETS:
         raise TargetError(f"unknown target {target!r}", Loc.caller(), f"use one of {', '.join(map(repr, TARGETS))}")
     trainable = _learning(learn)
+    chosen, layout = _precision(dtype, precision), dict(schedule or {})
+    check_options(layout, Loc.caller())
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if trainable else frozenset()
     program = compiler.program(Request(wrt=learned))
     import torch
 
-    from graphc.runtime import Model  # torch is imported here, not at `import graphc`
+    from graphc.runtime import Model, Options  # torch is imported here, not at `import graphc`
 
-    return Model(compiler, program, target, torch.float32 if dtype is None else dtype, trainable)
+    if dtype is None or chosen == str(dtype).removeprefix("torch."):
+        dtype = torch.float32
+    return Model(compiler, program, target, dtype, trainable, Options(chosen, tuple(sorted(layout.items()))))
+
+
+def _precision(dtype: Any, precision: str | None) -> Precision:
+    """Return the precision that `precision=`, or a dtype of half the width, asks for."""
+    half = str(dtype).removeprefix("torch.")
+    if half in ("bfloat16", "float16"):
+        if precision not in (None, half):
+            raise TargetError(f"dtype {half} and precision {precision!r} contradict each other", Loc.caller())
+        precision = half
+    for known in PRECISIONS:
+        if precision in (None, known):
+            return known
+    raise TargetError(
+        f"unknown precision {precision!r}", Loc.caller(), f"use one of {', '.join(map(repr, PRECISIONS))}"
+    )
 
 
 def _learning(learn: Any) -> bool:

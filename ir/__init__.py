@@ -27,7 +27,7 @@ from .ops import (
 )
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
-from .schedule import Buffer, DeviceSpec, Kernel, Schedule
+from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, StepBuffer, Storage
 from .types import Type, join
 from .verify import verify
 
@@ -53,6 +53,8 @@ __all__ = [
     "Outer",
     "Output",
     "Parameter",
+    "Phase",
+    "Precision",
     "Program",
     "Project",
     "ProjectTransposed",
@@ -64,7 +66,9 @@ __all__ = [
     "Schedule",
     "Spike",
     "Spread",
+    "StepBuffer",
     "StopGradient",
+    "Storage",
     "TargetError",
     "Tensor",
     "Test",

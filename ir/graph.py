@@ -13,13 +13,17 @@ from .types import Type
 if TYPE_CHECKING:
     import networkx
 
-InputKind = Literal["sequence", "fixed"]
-OutputKind = Literal["sequence", "sum", "fixed"]
+InputKind = Literal["sequence", "fixed", "step"]
+OutputKind = Literal["sequence", "sum", "fixed", "step"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input:
-    """A tensor of the program that the graph reads: a `sequence` (T, ...) at the step's own index, or a `fixed` one."""
+    """A tensor that the graph reads.
+
+    A `sequence` (T, ...) is read at the step's own index, a `fixed` tensor is the same at every step, and one of kind
+    `step` is what another part of the same step left: only the parts of a scheduled kernel have these.
+    """
 
     source: str
     value: Value
@@ -28,7 +32,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Output:
-    """A tensor of the program that the graph writes: the value at every step, its `sum` over them, or the one value."""
+    """A tensor that the graph writes: the value at every step, their `sum`, the one value, or one for other parts."""
 
     name: str
     value: Value

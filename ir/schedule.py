@@ -10,7 +10,13 @@ from .graph import Graph
 from .node import Node, Value
 from .types import Type
 
-Storage = Literal["real", "uint8", "int32"]
+Storage = Literal["real", "narrow", "condition", "uint8", "bits", "int32"]
+"""How one element is kept: in the state dtype; in that of the precision; likewise, but so that its sign survives the
+rounding; a spike as a byte, or as one bit of 32 along the neurons; an integer."""
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+"""What sequences and the factors of products are rounded to; sums, states and coefficients keep the state dtype."""
+
 KernelKind = Literal["steps", "reverse", "product"]
 
 
@@ -18,21 +24,22 @@ KernelKind = Literal["steps", "reverse", "product"]
 class DeviceSpec:
     """The device a schedule is for, as plain data.
 
-    `kind` is "cpu" or "cuda"; `arch` the compute capability times ten, 0 on a CPU; `shared_memory` bytes per program.
+    `kind` is "cpu" or "cuda"; `arch` the compute capability times ten, 0 on a CPU; `cores` its multiprocessors;
+    `shared_memory` bytes per program; `cooperative` whether programs of one launch may wait for each other.
     """
 
     kind: str
     arch: int = 0
     cores: int = 1
     shared_memory: int = 0
-    registers: int = 0
+    cooperative: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
     """A tensor in memory: (T, B, ...) for a sequence, (depth, B, ...) for a history, (B, ...) or (...) for a fixed one.
 
-    `storage` is how an element is kept: the state dtype, or one byte for a spike that only kernels read.
+    Spikes kept as bits are (T, B, ceil(N / 32)) words, the first neuron in the lowest bit.
     """
 
     name: str
@@ -40,6 +47,35 @@ class Buffer:
     kind: Literal["sequence", "fixed", "history"]
     storage: Storage
     depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """What neurons of one step compute between two moments at which they hear of each other.
+
+    `products` come first: they read what earlier phases or steps made. `nodes` are elementwise.
+    """
+
+    products: tuple[Node, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepBuffer:
+    """A tensor (B, N) that the parts of a step hand on, to each other or to the next step.
+
+    Attributes:
+        name: by which inputs and outputs of kind "step" know it.
+        init: the buffer it starts from, None for zero; of a history the row `row`.
+        final: the buffer that takes its last value.
+    """
+
+    name: str
+    type: Type
+    storage: Storage
+    init: str | None = None
+    row: int | None = None
+    final: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +87,10 @@ class Kernel:
             product is a group of its own, scalars are groups of nodes without axes.
         strategy: how the target lays the work out; `options` are its tiles.
         checks: real values that must be finite at every step, each with the name to report.
+        phases: of a step whose neurons are spread over programs: strategies cooperative and stepwise.
+        parts: of a stepwise kernel, what is launched at every step: products, and loops over the neurons of one axis.
+        buffers: what these parts hand on.
+        reason: why this strategy was chosen, for `explain()`.
     """
 
     name: str
@@ -61,6 +101,10 @@ class Kernel:
     options: Mapping[str, int]
     backward: bool
     checks: tuple[tuple[Value, str], ...] = ()
+    phases: tuple[Phase, ...] = ()
+    parts: tuple[Kernel, ...] = ()
+    buffers: tuple[StepBuffer, ...] = ()
+    reason: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -98,7 +142,7 @@ class Schedule:
     buffers: Mapping[str, Buffer]
     kernels: tuple[Kernel, ...]
     saved: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    precision: Precision = "float32"
 
     def half(self, backward: bool) -> tuple[Kernel, ...]:
         """Return the kernels of the forward or of the backward half."""

@@ -3,5 +3,6 @@
 from .base import Observer, Pass, Request, run_passes
 from .pipeline import pipeline
 from .schedule import schedule
+from .strategy import check_options
 
-__all__ = ["Observer", "Pass", "Request", "pipeline", "run_passes", "schedule"]
+__all__ = ["Observer", "Pass", "Request", "check_options", "pipeline", "run_passes", "schedule"]

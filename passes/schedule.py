@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -17,6 +16,7 @@ from graphc.ir import (
     Names,
     Node,
     Output,
+    Precision,
     Program,
     Project,
     ProjectTransposed,
@@ -32,14 +32,19 @@ from graphc.ir import (
 
 from .fuse import loops_of
 from .partition import PRODUCTS
+from .phases import phases_of, split_axes, split_parts
+from .strategy import Layout, Loop, check_options, lay_out
 
 Dtype = Literal["float32", "float64"]
-RESIDENT_LIMIT = {"float32": 128, "float64": 64}  # neurons of one population in registers
-HOPPER_SHARED = 232448  # bytes a program may use, where the device does not tell
 
 
 def schedule(
-    program: Program, device: DeviceSpec, dtype: Dtype, target: str, tuned: Mapping[str, int] | None = None
+    program: Program,
+    device: DeviceSpec,
+    dtype: Dtype,
+    target: str,
+    tuned: Mapping[str, int | str] | None = None,
+    precision: Precision = "float32",
 ) -> Schedule:
     """Return how `target` runs `program`.
 
@@ -48,11 +53,14 @@ def schedule(
         device: what it runs on.
         dtype: the state dtype.
         target: "c" or "triton".
-        tuned: tiles that replace the defaults, by option name.
+        tuned: a strategy and tiles that replace the defaults, by option name.
+        precision: of sequences and of the factors of products.
 
     Raises:
-        TargetError: the target has no strategy for a loop of this program.
+        TargetError: the target has no strategy for a loop of this program, or not this precision.
     """
+    check_options(tuned or {})
+    _check_precision(target, dtype, precision)
     kernels: list[Kernel] = []
     for region in program.regions:
         if region.kind == "once":
@@ -60,9 +68,9 @@ def schedule(
         if region.kind == "all_steps":
             kernels += _products(region)
         elif target == "triton":
-            kernels += _triton_loop(region, program, device, dtype, tuned or {})
+            kernels += _triton_loops(region, program, device, dtype, precision, tuned or {})
         else:
-            kernels.append(_loop(region, *_c_layout(region, device, tuned or {})))
+            kernels.append(_loop(region, _c_layout(region, device, tuned or {})))
     return Schedule(
         target=target,
         dtype=dtype,
@@ -70,14 +78,37 @@ def schedule(
         buffers=_buffers(program, kernels),
         kernels=tuple(kernels),
         saved=_saved(kernels),
+        precision=precision,
     )
 
 
-def _loop(region: Region, strategy: str, options: Mapping[str, int]) -> Kernel:
+def _check_precision(target: str, dtype: Dtype, precision: Precision) -> None:
+    if precision == "float32":
+        return
+    if target != "triton":
+        raise TargetError(
+            f"target {target!r} does not compute in precision {precision!r}",
+            hint='use precision="float32", or move the model to a CUDA device',
+        )
+    if dtype != "float32":
+        raise TargetError(f"precision {precision!r} keeps states in float32, not in {dtype}", hint="leave dtype out")
+
+
+def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
     assert region.kind in ("steps", "reverse")
     kind: Literal["steps", "reverse"] = "steps" if region.kind == "steps" else "reverse"
-    graph = region.graph
-    return Kernel(graph.name, kind, graph, loops_of(graph), strategy, dict(options), region.backward, checks(graph))
+    graph = graph or region.graph
+    return Kernel(
+        name=graph.name,
+        kind=kind,
+        graph=graph,
+        loops=loops_of(graph),
+        strategy=layout.strategy,
+        options=layout.options,
+        backward=region.backward,
+        checks=checks(graph),
+        reason=layout.reason,
+    )
 
 
 def has_product(graph: Graph) -> bool:
@@ -85,57 +116,33 @@ def has_product(graph: Graph) -> bool:
     return any(isinstance(n, PRODUCTS) for n in graph.nodes)
 
 
-def _c_layout(region: Region, device: DeviceSpec, tuned: Mapping[str, int]) -> tuple[str, dict[str, int]]:
+def _c_layout(region: Region, device: DeviceSpec, tuned: Mapping[str, int | str]) -> Layout:
     """Rows of the batch advance together where a weight is read at every step, so that one reading serves them all."""
     if has_product(region.graph):
-        return "rows", {"rows": tuned.get("rows", 8)}
-    return "elementwise", {"rows": tuned.get("rows", 1)}
+        return Layout("rows", {"rows": int(tuned.get("rows", 8))}, "a weight is read at every step")
+    return Layout("elementwise", {"rows": int(tuned.get("rows", 1))}, "no neuron hears of another inside the loop")
 
 
-def _triton_loop(
-    region: Region, program: Program, device: DeviceSpec, dtype: Dtype, tuned: Mapping[str, int]
+def _triton_loops(
+    region: Region,
+    program: Program,
+    device: DeviceSpec,
+    dtype: Dtype,
+    precision: Precision,
+    tuned: Mapping[str, int | str],
 ) -> list[Kernel]:
     """Sums over the steps leave the loop as sequences: they would cost registers there."""
-    graph, reductions = _without_sums(region.graph)
-    region = replace(region, graph=graph)
-    if not has_product(graph):
-        strategy, options = (
-            "elementwise",
-            {"unroll": tuned.get("unroll", 4), "block": tuned.get("block", 256), "warps": tuned.get("warps", 4)},
-        )
-    else:
-        widest = _check_resident(graph, program, device, dtype)
-        # registers: a row of the batch tile is spread over the warps, and fewer of them spill
-        warps = 4 if widest <= 32 else 8 if widest <= 64 else 16
-        strategy, options = "resident", {"rows": tuned.get("rows", 16), "warps": tuned.get("warps", warps)}
-    return [_loop(region, strategy, options), *(_product(region, node, graph) for node, graph in reductions)]
-
-
-def _check_resident(graph: Graph, program: Program, device: DeviceSpec, dtype: Dtype) -> int:
-    """Return the widest population of a loop whose weights fit into shared memory, or say that they do not."""
-    widest = max(program.sizes[axis] for node in graph.nodes for axis in node.result.type.axes)
-    hint = 'use target="c"; larger recurrent populations on a GPU are not supported yet'
-    if widest > RESIDENT_LIMIT[dtype]:
-        raise TargetError(
-            f"a recurrent population of {widest} neurons does not fit the resident strategy of the triton target, "
-            f"which holds its {dtype} weights in shared memory up to {RESIDENT_LIMIT[dtype]} neurons",
-            hint=hint,
-        )
-    weights = {node.operands[1] for node in graph.nodes if isinstance(node, PRODUCTS)}
-    element = 4 if dtype == "float32" else 8
-    total = sum(element * math.prod(_padded(program.sizes[axis]) for axis in w.type.axes) for w in weights)
-    if total > (limit := device.shared_memory or HOPPER_SHARED):
-        raise TargetError(
-            f"the recurrent weights {', '.join(sorted(w.name for w in weights))} take {total} bytes of shared memory, "
-            f"but a program of the triton target has {limit}",
-            hint=hint,
-        )
-    return widest
-
-
-def _padded(size: int) -> int:
-    """Return the power of two, at least 16, to which a tile of `size` neurons is padded."""
-    return max(16, 1 << (size - 1).bit_length())
+    whole, reductions = _without_sums(region.graph)
+    kernels = []
+    for graph in [whole] if has_product(whole) else split_axes(whole):
+        layout = lay_out(Loop(graph, program, device, dtype, precision, tuned))
+        kernel = _loop(region, layout, graph)
+        if layout.strategy in ("cooperative", "stepwise"):
+            kernel = replace(kernel, phases=phases_of(graph))
+        if layout.strategy == "stepwise":
+            kernel = split_parts(kernel, precision)
+        kernels.append(kernel)
+    return [*kernels, *(_product(region, node, graph) for node, graph in reductions)]
 
 
 def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:

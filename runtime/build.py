@@ -9,7 +9,19 @@ from typing import Literal, Protocol
 
 import torch
 
-from graphc.ir import Buffer, DeviceSpec, Graph, Kernel, Program, Schedule, TargetError, final, gradient, initial
+from graphc.ir import (
+    Buffer,
+    DeviceSpec,
+    Graph,
+    Kernel,
+    Precision,
+    Program,
+    Schedule,
+    TargetError,
+    final,
+    gradient,
+    initial,
+)
 from graphc.ir.interpret import Mode, interpret
 from graphc.passes import Request, schedule
 from graphc.passes.observers import Dump
@@ -22,6 +34,19 @@ DTYPES: dict[torch.dtype, Literal["float32", "float64"]] = {torch.float32: "floa
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a user chose beside the target.
+
+    Attributes:
+        precision: of sequences and of the factors of products.
+        schedule: a strategy and tiles that replace the defaults, by name.
+    """
+
+    precision: Precision = "float32"
+    schedule: tuple[tuple[str, int | str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """What one build depends on beside the network."""
 
@@ -29,10 +54,13 @@ class Key:
     device: str
     dtype: torch.dtype
     request: Request
+    options: Options = Options()
 
     def __str__(self) -> str:
         wrt, records = ",".join(sorted(self.request.wrt)), ",".join(self.request.records)
-        return f"{self.target}/{self.device}/{self.dtype}/{records}/{wrt}/{self.request.final}"
+        chosen = "".join(f"/{name}={value}" for name, value in self.options.schedule)
+        request = f"{records}/{wrt}/{self.request.final}"
+        return f"{self.target}/{self.device}/{self.dtype}/{self.options.precision}{chosen}/{request}"
 
 
 class Library(Protocol):
@@ -119,7 +147,10 @@ class Build:
             for name in (*(i.source for i in r.graph.inputs), *_initials(r.graph))
         }
         if key.target != "reference":
-            self.schedule = schedule(program, device_spec(self.device), DTYPES[key.dtype], key.target)
+            device, chosen = device_spec(self.device), dict(key.options.schedule)
+            self.schedule = schedule(
+                program, device, DTYPES[key.dtype], key.target, chosen, precision=key.options.precision
+            )
             self.texts = emit(self.schedule)
             if (dump := Dump.from_environment()) is not None:
                 dump.write_kernels(self.schedule, self.texts)
@@ -280,7 +311,8 @@ def device_spec(device: torch.device) -> DeviceSpec:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         shared = getattr(properties, "shared_memory_per_block_optin", 0)
-        return DeviceSpec("cuda", properties.major * 10 + properties.minor, properties.multi_processor_count, shared)
+        arch = properties.major * 10 + properties.minor
+        return DeviceSpec("cuda", arch, properties.multi_processor_count, shared, cooperative=properties.major >= 6)
     return DeviceSpec("cpu", cores=torch.get_num_threads())
 
 

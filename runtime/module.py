@@ -19,7 +19,7 @@ from graphc.passes import Request
 from . import autograd
 from .arguments import checked_inputs, checked_state, named_inputs
 from .buffers import Arena
-from .build import DTYPES, Build, Key
+from .build import DTYPES, Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .prologue import initial_state
 
@@ -84,11 +84,20 @@ class Model(nn.Module):
 
     _like: torch.Tensor
 
-    def __init__(self, compiler: Compiler, program: Program, target: str, dtype: torch.dtype, trainable: bool) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        program: Program,
+        target: str,
+        dtype: torch.dtype,
+        trainable: bool,
+        options: Options = Options(),  # noqa: B008 - frozen
+    ) -> None:
         super().__init__()
         if dtype not in DTYPES:
             raise TargetError(f"dtype {dtype} is not supported", hint="use torch.float32 or torch.float64")
         self._compiler, self._program, self._target, self._trainable = compiler, program, target, trainable
+        self._options = options
         self._start()
         add_parameters(self, program, dtype)
         self.register_buffer("_like", torch.empty(0, dtype=dtype), persistent=False)
@@ -120,14 +129,14 @@ class Model(nn.Module):
             GraphcError: a parametrization or pruning was added, which the declaration does not know.
         """
         state = self.state_dict()
-        plain = Model(self._compiler, self._program, self._target, self.dtype, self._trainable)
+        plain = Model(self._compiler, self._program, self._target, self.dtype, self._trainable, self._options)
         if state.keys() != plain.state_dict().keys():
             raise GraphcError(
                 "a model with parametrizations or pruning of its own cannot be pickled",
                 hint="save model.state_dict(), and add them again after gc.compile",
             )
         frozen = frozenset(name for name, p in self.named_parameters() if not p.requires_grad)
-        arguments = (self._compiler, self._program, self._target, self.dtype, self._trainable)
+        arguments = (self._compiler, self._program, self._target, self.dtype, self._trainable, self._options)
         return _restored, (*arguments, state, frozen, self.training, self._like.device)
 
     @property
@@ -251,7 +260,7 @@ class Model(nn.Module):
         target = target or self._target
         if target == "auto":
             target = "triton" if device.type == "cuda" else "c"
-        return Key(target, str(device), self.dtype, Request(record, wrt, whole and bool(wrt)))
+        return Key(target, str(device), self.dtype, Request(record, wrt, whole and bool(wrt)), self._options)
 
     def _build(self, key: Key) -> Build:
         build = self._builds.get(key)
@@ -351,13 +360,14 @@ def _restored(
     target: str,
     dtype: torch.dtype,
     trainable: bool,
+    options: Options,
     state: dict[str, torch.Tensor],
     frozen: frozenset[str],
     training: bool,
     device: torch.device,
 ) -> Model:
     """Return a pickled model."""
-    model = Model(compiler, program, target, dtype, trainable).to(device).train(training)
+    model = Model(compiler, program, target, dtype, trainable, options).to(device).train(training)
     model.load_state_dict(state)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)

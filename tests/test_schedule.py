@@ -88,11 +88,15 @@ def test_states_are_checked_before_their_reset():
     assert value is not after and {name for _, name in kernel.checks} == {"hid.v", "hid.i"}
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [("float32", 128), ("float64", 64)])
-def test_resident_strategy_refuses_what_does_not_fit(dtype, limit):
-    schedule(program(wide(limit)), GPU, dtype, "triton")
-    with pytest.raises(TargetError, match=rf"{limit + 1} neurons does not fit(.|\n)*hint: use target=\"c\""):
-        schedule(program(wide(limit + 1)), GPU, dtype, "triton")
+RESIDENT = {"strategy": "resident"}
+LIMITS = [("float32", "float32", 128), ("float64", "float32", 64), ("float32", "bfloat16", 256)]
+
+
+@pytest.mark.parametrize(("dtype", "precision", "limit"), LIMITS)
+def test_resident_strategy_refuses_what_does_not_fit(dtype, precision, limit):
+    schedule(program(wide(limit)), GPU, dtype, "triton", RESIDENT, precision)
+    with pytest.raises(TargetError, match=rf"at most {limit} neurons(.|\n)*has {limit + 1}(.|\n)*hint: use strategy="):
+        schedule(program(wide(limit + 1)), GPU, dtype, "triton", RESIDENT, precision)
 
 
 def test_strategy_follows_the_recurrence():

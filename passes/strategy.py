@@ -1,0 +1,220 @@
+"""How the Triton target lays out one time loop: a resource model chooses, and says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from graphc.ir import DeviceSpec, Graph, Loc, Node, Precision, Program, TargetError, Value
+
+from .phases import MIXING
+
+Dtype = Literal["float32", "float64"]
+Strategy = Literal["rows", "elementwise", "resident", "cooperative", "stepwise"]
+STRATEGIES = ("elementwise", "resident", "cooperative", "stepwise")
+OPTIONS = ("strategy", "rows", "columns", "warps", "unroll", "block")
+"""What `schedule=` of gc.compile may hold."""
+
+RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, "float64": 64}
+"""Neurons of a population of which one program of the resident strategy holds all, by precision."""
+
+RESERVED = 24 * 1024  # bytes of shared memory that Triton needs beside the weights, to exchange values between warps
+HOPPER = DeviceSpec("cuda", 90, 132, 232448, True)  # stands in where the device does not tell
+TILE = 128  # rows of a weight matrix that the cooperative strategy multiplies at once
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The strategy of one time loop, its tiles, and why."""
+
+    strategy: Strategy
+    options: dict[str, int]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A time loop and what it would run on.
+
+    Attributes:
+        tuned: options that replace the defaults; "strategy" among them forces one.
+    """
+
+    graph: Graph
+    program: Program
+    device: DeviceSpec
+    dtype: Dtype
+    precision: Precision
+    tuned: Mapping[str, int | str]
+
+    @property
+    def products(self) -> list[Node]:
+        """The products made at every step."""
+        return [n for n in self.graph.nodes if isinstance(n, MIXING)]
+
+    @property
+    def widest(self) -> int:
+        """Neurons of the largest population."""
+        sizes = (self.program.sizes[axis] for n in self.graph.nodes for axis in n.result.type.axes)
+        return max(sizes, default=1)
+
+    @property
+    def kind(self) -> str:
+        """The entry of a table by precision."""
+        return "float64" if self.dtype == "float64" else self.precision
+
+    @property
+    def element(self) -> int:
+        """Bytes of one factor of a product."""
+        return {"float64": 8, "bfloat16": 2, "float16": 2}.get(self.kind, 4)
+
+    @property
+    def weights(self) -> list[Value]:
+        """The weight matrices that a step multiplies with."""
+        return list(dict.fromkeys(n.operands[1] for n in self.products))
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory of a program."""
+        return self.device.shared_memory or HOPPER.shared_memory
+
+    def option(self, name: str, default: int) -> int:
+        """Return a tuned option or its default."""
+        value = int(self.tuned.get(name, default))
+        if value & (value - 1):
+            raise TargetError(f"{name}={value} of schedule= is no power of two, as tiles must be", hint=f"{name}=16")
+        return value
+
+
+def lay_out(loop: Loop) -> Layout:
+    """Return the layout of a time loop; a forced strategy is for loops that multiply, the others are elementwise.
+
+    Raises:
+        TargetError: `schedule=` asks for what this network, device or precision cannot have.
+    """
+    check_options(loop.tuned)
+    forced = loop.tuned.get("strategy")
+    if not loop.products:
+        return _elementwise(loop)
+    if forced is not None:
+        refusal = {"elementwise": _not_elementwise, "resident": _not_resident, "cooperative": _not_cooperative}
+        if forced != "stepwise" and (why := refusal[str(forced)](loop)):
+            raise TargetError(f"strategy '{forced}' is asked for, but {why[0]}", loop.weights[0].loc, why[1])
+        return _LAYOUTS[str(forced)](loop, "asked for")
+    if (too_large := _not_resident(loop)) is None:
+        return _resident(loop, f"its weights fit one program: at most {RESIDENT_LIMIT[loop.kind]} neurons")
+    if (alone := _not_cooperative(loop)) is None and loop.device.kind != "cpu":
+        return _cooperative(loop, f"not resident: {too_large[0]}")
+    return _stepwise(loop, f"not resident: {too_large[0]}" + (f"; not cooperative: {alone[0]}" if alone else ""))
+
+
+def check_options(tuned: Mapping[str, int | str], loc: Loc | None = None) -> None:
+    """Raise a TargetError for an option that no strategy has."""
+    for name, value in tuned.items():
+        if name not in OPTIONS:
+            raise TargetError(f"schedule= has no option {name!r}", loc, f"options are {', '.join(OPTIONS)}")
+        if name == "strategy":
+            if value not in STRATEGIES:
+                raise TargetError(f"there is no strategy {value!r}", loc, f"use one of {', '.join(STRATEGIES)}")
+        elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise TargetError(f"{name}={value!r} of schedule= is no positive int", loc, f"such as {name}=16")
+
+
+def padded(size: int) -> int:
+    """Return the power of two, at least 16, to which a tile of `size` neurons is padded."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def _elementwise(loop: Loop) -> Layout:
+    options = {"unroll": loop.option("unroll", 4), "block": loop.option("block", 256), "warps": loop.option("warps", 4)}
+    return Layout("elementwise", options, "no neuron hears of another inside the loop")
+
+
+def _resident(loop: Loop, reason: str) -> Layout:
+    # registers: a row of the batch tile is spread over the warps, and fewer of them spill
+    warps = 4 if loop.widest <= 32 else 8 if loop.widest <= 64 else 16
+    if loop.precision != "float32" and loop.dtype == "float32":
+        warps = 4 if loop.widest <= 128 else 8
+    return Layout("resident", {"rows": loop.option("rows", 16), "warps": loop.option("warps", warps)}, reason)
+
+
+def _cooperative(loop: Loop, reason: str) -> Layout:
+    columns = _columns(loop)
+    return Layout(
+        "cooperative",
+        {
+            "rows": loop.option("rows", 16),
+            "columns": columns,
+            "warps": loop.option("warps", 4),
+            "programs": -(-loop.widest // columns),
+            "held": int(_slices(loop, columns) + RESERVED <= loop.shared and loop.kind not in ("float32", "float64")),
+        },
+        reason,
+    )
+
+
+def _stepwise(loop: Loop, reason: str) -> Layout:
+    options = {"block": loop.option("block", 256), "warps": loop.option("warps", 4)}
+    return Layout("stepwise", options, reason)
+
+
+_LAYOUTS = {
+    "elementwise": lambda loop, reason: _elementwise(loop),
+    "resident": _resident,
+    "cooperative": _cooperative,
+    "stepwise": _stepwise,
+}
+
+
+def _not_elementwise(loop: Loop) -> tuple[str, str] | None:
+    """Return why a loop cannot be elementwise, and what to do instead."""
+    names = ", ".join(w.name for w in loop.weights)
+    return f"its step multiplies with {names}", "leave the strategy out"
+
+
+def _not_resident(loop: Loop) -> tuple[str, str] | None:
+    """Return why no program can hold all of a loop, and what to do instead."""
+    limit = RESIDENT_LIMIT[loop.kind]
+    hint = 'use strategy="cooperative" or "stepwise", or target="c"'
+    if loop.widest > limit:
+        return f"it holds at most {limit} neurons in {loop.kind} and a population here has {loop.widest}", hint
+    total = sum(loop.element * math.prod(padded(loop.program.sizes[a]) for a in w.type.axes) for w in loop.weights)
+    if total + RESERVED > loop.shared:
+        names = ", ".join(sorted(w.name for w in loop.weights))
+        return f"the weights {names} take {total} bytes of the {loop.shared - RESERVED} that a program can share", hint
+    return None
+
+
+def _columns(loop: Loop) -> int:
+    """Return the neurons of the widest population that one cooperative program has."""
+    if "columns" in loop.tuned:
+        return max(16, loop.option("columns", 0))
+    if loop.device.kind == "cpu":
+        return padded(loop.widest)  # programs that cannot run at once: a single one
+    return 32
+
+
+def _slices(loop: Loop, columns: int) -> int:
+    """Return the bytes of the weights that one cooperative program multiplies with."""
+    programs = -(-loop.widest // columns)
+    total = 0
+    for node in loop.products:
+        rows = loop.program.sizes[node.operands[0].type.axes[0]]
+        own = padded(-(-loop.program.sizes[node.result.type.axes[0]] // programs))
+        total += loop.element * (-(-rows // TILE) * TILE) * own
+    return total
+
+
+def _not_cooperative(loop: Loop) -> tuple[str, str] | None:
+    """Return why the programs of a loop cannot wait for each other, and what to do instead."""
+    hint = 'use strategy="stepwise", or target="c"'
+    if loop.dtype == "float64":
+        return "its products are in float32 or less, and the model computes in float64", hint
+    if loop.device.kind != "cpu" and not loop.device.cooperative:
+        return "the device does not launch cooperative grids", hint
+    programs, cores = -(-loop.widest // _columns(loop)), loop.device.cores
+    if loop.device.kind != "cpu" and programs > cores:
+        return f"{programs} programs of {_columns(loop)} neurons must run at once and the device runs {cores}", hint
+    return None
