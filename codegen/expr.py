@@ -39,7 +39,7 @@ _FUNCTIONS = {
     "Abs": "_abs",
     "ceiling": "_ceil",
 }
-_TRITON = {name: f"tl.{name}" for name in ("log", "sin", "cos", "erf", "floor")}
+_TRITON = {name: f"tl.{name}" for name in ("log", "erf", "floor")}
 
 
 @dataclass(frozen=True, slots=True)

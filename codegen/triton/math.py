@@ -48,8 +48,27 @@ def _cosh(x):
     e = _exp(tl.abs(x))
     return 0.5 * e + 0.5 / e
 
+def _sin(x):
+    turned = _turned(x)
+    return _wave(_rest(x, turned), turned.to(tl.int64, bitcast=True))
+
+def _cos(x):
+    turned = _turned(x)
+    return _wave(_rest(x, turned), turned.to(tl.int64, bitcast=True) + 1)
+
 def _tan(x):
-    return tl.sin(x) / tl.cos(x)
+    turned = _turned(x)
+    r = _rest(x, turned)
+    odd = (turned.to(tl.int64, bitcast=True) & 1) == 1
+    s, c = _sin_near(r), _cos_near(r)
+    return tl.where(odd, -c, s) / tl.where(odd, s, c)
+
+def _turned(x):  # x in quarter turns; 1.5 * 2**52 more leaves a whole number, whose last two bits are the quadrant
+    return x * tl.full((), 0.6366197723675814, tl.float64) + 6755399441055744.0
+
+def _wave(r, quarter):  # the sine of quarter * pi/2 + r
+    y = tl.where((quarter & 1) == 1, _cos_near(r), _sin_near(r))
+    return tl.where((quarter & 2) == 2, -y, y)
 
 def _asin(x):
     return _atan(x / tl.sqrt((1.0 - x) * (1.0 + x)))
@@ -111,6 +130,23 @@ def _atan(x):
     y = base + (p * z * r + r)
     return tl.where(x < 0.0, -y, y)
 
+def _rest(x, turned):  # x less whole quarter turns; n times the first part of pi/2, of 29 bits, is exact to 2**24
+    n = turned - 6755399441055744.0
+    r = (x - n * 1.570796325802803) - n * 9.920935796805404e-10
+    return tl.where(tl.abs(n) < 2251799813685248.0, r, float("nan")).to(tl.float32)  # no angle is left beyond
+
+def _sin_near(r):  # Cephes, for |r| <= pi/4
+    z = r * r
+    p = -1.9515296e-04 * z + 8.3321609e-03
+    p = p * z - 1.6666655e-01
+    return p * z * r + r
+
+def _cos_near(r):
+    z = r * r
+    p = 2.4433157e-05 * z - 1.3887316e-03
+    p = p * z + 4.1666646e-02
+    return (p * z * z - 0.5 * z) + 1.0
+
 def _pow(x, y):  # in float64, where y log(x) keeps its digits; x < 0 takes a whole y
     x, y = tl.broadcast(x * tl.full((), 1.0, tl.float64), y * tl.full((), 1.0, tl.float64))
     whole = tl.floor(y) == y
@@ -158,6 +194,33 @@ def _atan(x):
     q = q * z + 194.5506571482614
     y = base + (r * (z * p / q) + r)
     return tl.where(x < 0.0, -y, y)
+
+def _rest(x, turned):  # x less whole quarter turns; n times a part of pi/2, of 29 bits, is exact to 2**24
+    n = turned - 6755399441055744.0
+    a = x - n * 1.570796325802803
+    b = a - n * 9.920935774287987e-10
+    c = b - n * 2.2517417706346578e-18
+    tail = ((a - b) - n * 9.920935774287987e-10) + (((b - c) - n * 2.2517417706346578e-18) - n * 3.5215598651832e-27)
+    return tl.where(tl.abs(n) < 2251799813685248.0, c + tail, float("nan"))  # no angle is left beyond
+
+def _sin_near(r):  # fdlibm, for |r| <= pi/4
+    z = r * r
+    p = 1.58969099521155010221e-10 * z - 2.50507602534068634195e-08
+    p = p * z + 2.75573137070700676789e-06
+    p = p * z - 1.98412698298579493134e-04
+    p = p * z + 8.33333333332248946124e-03
+    p = p * z - 1.66666666666666324348e-01
+    return p * (z * r) + r
+
+def _cos_near(r):
+    z = r * r
+    p = -1.13596475577881948265e-11 * z + 2.08757232129817482790e-09
+    p = p * z - 2.75573143513906633035e-07
+    p = p * z + 2.48015872894767294178e-05
+    p = p * z - 1.38888888888741095749e-03
+    p = p * z + 4.16666666666666019037e-02
+    w = 1.0 - 0.5 * z
+    return w + (((1.0 - w) - 0.5 * z) + p * z * z)
 
 def _pow(x, y):  # x < 0 takes a whole y
     x, y = tl.broadcast(x * tl.full((), 1.0, tl.float64), y * tl.full((), 1.0, tl.float64))
