@@ -8,6 +8,7 @@ from typing import Literal
 
 from graphc.ir import (
     Buffer,
+    Const,
     DeviceSpec,
     Graph,
     History,
@@ -26,6 +27,7 @@ from graphc.ir import (
     Reset,
     Schedule,
     TargetError,
+    Time,
     Type,
     Value,
 )
@@ -70,7 +72,7 @@ def schedule(
         elif target == "triton":
             kernels += _triton_loops(region, program, device, dtype, precision, tuned or {})
         else:
-            kernels.append(_loop(region, _c_layout(region, device, tuned or {})))
+            kernels.append(_loop(region, _c_layout(region.graph, program, tuned or {})))
     return Schedule(
         target=target,
         dtype=dtype,
@@ -116,11 +118,23 @@ def has_product(graph: Graph) -> bool:
     return any(isinstance(n, PRODUCTS) for n in graph.nodes)
 
 
-def _c_layout(region: Region, device: DeviceSpec, tuned: Mapping[str, int | str]) -> Layout:
-    """Rows of the batch advance together where a weight is read at every step, so that one reading serves them all."""
-    if has_product(region.graph):
+def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
+    """Return the blocks in which the C target goes through a time loop.
+
+    Rows of the batch advance together where a weight is read at every step, so that one reading serves them all;
+    without one they do so where few neurons make a row: short rows of memory waste pages and prefetches. Many neurons
+    of one axis are cut into chunks whose states stay in cache.
+    """
+    if has_product(graph):
         return Layout("rows", {"rows": int(tuned.get("rows", 8))}, "a weight is read at every step")
-    return Layout("elementwise", {"rows": int(tuned.get("rows", 1))}, "no neuron hears of another inside the loop")
+    widest = max((program.sizes[v.type.axes[0]] for v in graph.values if len(v.type.axes) == 1), default=1)
+    options = {"rows": int(tuned.get("rows", max(min(2048 // widest, 32), 1)))}
+    elementwise = [n for n in graph.nodes if not isinstance(n, (Const, Time, Read, Reduce))]
+    over = {n.result.type.axes for n in elementwise if n.result.type.batched or n.result.type.axes}
+    over |= {c.current.type.axes for c in graph.carries}
+    if len(over) == 1 and () not in over and widest > 1024:
+        options["chunk"] = 1024
+    return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 
 def _triton_loops(

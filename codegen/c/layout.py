@@ -123,14 +123,7 @@ def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
     for nodes in kernel.loops:
         _add_group(layout, nodes)
     _sink(layout.groups)
-    product = any(g.product for g in layout.groups)
-    axes = {g.axes for g in layout.groups} | {c.current.type.axes for c in graph.carries}
-    widest = max((layout.size(v) for v in graph.values if len(v.type.axes) == 1), default=1)
-    layout.rows = kernel.options.get("rows", 16 if product else 1)
-    if not product:  # short rows of memory waste pages and prefetches
-        layout.rows = max(layout.rows, min(2048 // widest, 32), 1)
-    if not product and len(axes - {()}) == 1 and () not in {g.axes for g in layout.groups}:
-        layout.chunk = 1024 if widest > 1024 else 0
+    layout.rows, layout.chunk = kernel.options["rows"], kernel.options.get("chunk", 0)
     _place(layout)
     return layout
 

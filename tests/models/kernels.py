@@ -42,6 +42,7 @@ from graphc.ir import (
 )
 from graphc.ir.interpret import Mode, run_region
 from graphc.passes.fuse import loops_of, reordered
+from graphc.passes.schedule import has_product
 from graphc.runtime.load_c import load
 
 STORAGE = {"uint8": torch.uint8, "int32": torch.int32}
@@ -235,7 +236,8 @@ def schedule_of(
         add(h.final, h.value, "history", h.depth)
     named = {v.name: v for v in graph.values}
     tested = tuple((named[name], name) for name in checks)
-    kernel = Kernel(graph.name, kind, graph, loops_of(graph), "rows", dict(options or {}), False, tested)  # type: ignore[arg-type]
+    options = {"rows": 16 if has_product(graph) else 32, **(options or {})}
+    kernel = Kernel(graph.name, kind, graph, loops_of(graph), "rows", options, False, tested)  # type: ignore[arg-type]
     return Schedule("c", dtype, dict(sizes), buffers, (kernel,), ())  # type: ignore[arg-type]
 
 
