@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from graphc.ir import DeviceSpec, Graph, Loc, Node, Precision, Program, TargetError, Value
+from graphc.ir import DeviceSpec, Graph, Loc, Map, Node, Precision, Program, TargetError, Value
 
 from .phases import MIXING
 
@@ -22,6 +22,7 @@ RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, 
 
 RESERVED = 24 * 1024  # bytes of shared memory that Triton needs beside the weights, to exchange values between warps
 HOPPER = DeviceSpec("cuda", 90, 132, 232448, True)  # stands in where the device does not tell
+SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
 TILE = 128  # rows of a weight matrix that the cooperative strategy multiplies at once
 
 
@@ -128,7 +129,12 @@ def padded(size: int) -> int:
 
 
 def _elementwise(loop: Loop) -> Layout:
-    options = {"unroll": loop.option("unroll", 4), "block": loop.option("block", 256), "warps": loop.option("warps", 4)}
+    short = sum(n.expr.count_ops() for n in loop.graph.nodes if isinstance(n, Map)) <= SHORT_STEP
+    options = {
+        "unroll": loop.option("unroll", 4 if short else 1),
+        "block": loop.option("block", 512 if short else 256),  # 512: four neurons a thread, 16 bytes an access
+        "warps": loop.option("warps", 4),
+    }
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 

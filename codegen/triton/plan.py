@@ -11,7 +11,6 @@ from graphc.ir import (
     Const,
     History,
     Kernel,
-    Map,
     Names,
     Node,
     Output,
@@ -30,9 +29,6 @@ PointerKind = Literal["sequence", "history", "fixed", "sum", "ring"]
 
 REGISTER_DEPTH = {"elementwise": 8, "resident": 2}
 """Histories up to this depth stay in registers, by strategy; a deeper one is a ring in memory."""
-
-UNROLLED_OPERATIONS = 48
-"""A longer step is not unrolled: it hides the time of a load by itself, and copies of it take long to build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +142,6 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         block = kernel.options.get("block", 256)
         columns = {axis: min(width, block) for axis, width in columns.items()}
         rows = block // max(columns.values())
-    operations = sum(n.expr.count_ops() for n in graph.nodes if isinstance(n, Map))
     return Plan(
         kernel=kernel,
         handed=handed,
@@ -160,7 +155,7 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         extent=extent,
         tiled=tiled,
         warps=kernel.options.get("warps", 4),
-        unroll=kernel.options.get("unroll", 1) if tiled and operations <= UNROLLED_OPERATIONS else 1,
+        unroll=kernel.options.get("unroll", 1) if tiled else 1,
         depth=kernel.options.get("depth", 64),
     )
 
