@@ -20,7 +20,6 @@ pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reaso
 SHARED = {80: 163 * 1024, 90: 227 * 1024, "gfx942": 64 * 1024}
 EVERY = bool(os.environ.get("GRAPHC_EVERY_CASE"))
 RECURRENT = {32: {"warps": 4}, 64: {"warps": 8}, 128: {"warps": 16}}  # neurons -> what spills nothing
-SPILLS = {"Theta"}  # the reduction of a large angle, of Triton's own sine, indexes a small array
 
 
 def without_lines(text: str) -> str:
@@ -57,11 +56,11 @@ def test_a_long_step_is_not_unrolled():
     assert unrolls["LIF"] == [4, 4] and unrolls["HodgkinHuxley"] == [1, 1]
 
 
-def assert_fits(reports: list[KernelReport], arch: int | str, spills: bool = False) -> None:
+def assert_fits(reports: list[KernelReport], arch: int | str) -> None:
     assert reports
     for report in reports:
         assert report.registers and report.shared <= SHARED[arch], report.name
-        assert spills or (report.spills == 0 and report.local == 0), (report.name, report.spills)
+        assert report.spills == 0 and report.local == 0, (report.name, report.spills)
         assert report.atomics == 0
 
 
@@ -74,10 +73,10 @@ def test_elementwise_kernels_fit_and_access_memory_widely(arch):
         assert all(report.wide[0] >= 0.6 * report.wide[1] for report in reports)
 
 
-@pytest.mark.parametrize("neuron", list(SCALES) if EVERY else ["AdEx", "HodgkinHuxley"])
+@pytest.mark.parametrize("neuron", list(SCALES) if EVERY else ["AdEx", "HodgkinHuxley", "Theta"])
 def test_elementwise_kernels_of_the_zoo_fit(neuron):
     made = schedule_network(network_of(neuron, 1024))
-    assert_fits(compile_ahead(made, emit(made), 90), 90, neuron in SPILLS)
+    assert_fits(compile_ahead(made, emit(made), 90), 90)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +113,14 @@ def test_every_function_builds(dtype):
     x, y = value("x", "h"), value("y", "h")
     s = sympy.Symbol("x", real=True)
     smooth = (exprel(s), exprel_prime(s), sigmoid(s), softplus(s), sympy.tanh(s), sympy.sinh(s), sympy.cosh(s))
-    others = (sympy.atan(s), sympy.asin(s), sympy.acos(s), sympy.tan(s), sympy.erf(s), sympy.log(s), sympy.sqrt(s))
+    others = (sympy.atan(s), sympy.asin(s), sympy.acos(s), sympy.erf(s), sympy.log(s), sympy.sqrt(s))
+    waves = (sympy.sin(s), sympy.cos(s), sympy.tan(s))
     powers = (2**s, s**2.5, s**7, s**-2, sympy.Mod(s, 3), sympy.sign(s), sympy.floor(s), sympy.ceiling(s))
     kinks = (sympy.Max(s, 1), sympy.Min(s, 0), sympy.Heaviside(s, sympy.Rational(1, 2)), sympy.Abs(s))
     choice = sympy.Piecewise((sympy.Float(0.1), (s > 0) & ~(s >= 2)), (sympy.Float(0.3), True))
     node = let(y, "x", x)
-    node = type(node)(result=y, operands=(x,), expr=sympy.Add(*smooth, *others, *powers, *kinks, choice))
+    node = type(node)(result=y, operands=(x,), expr=sympy.Add(*smooth, *others, *waves, *powers, *kinks, choice))
     graph = Graph("function", (Input("x", x, "sequence"),), (node,), (Output("y", y, "sequence"),))
     made = for_triton(schedule_of(graph, "steps", {"h": 64}, dtype), "elementwise")
     for arch in (90, "gfx942"):
-        assert_fits(compile_ahead(made, emit(made), arch), arch, spills=True)
+        assert_fits(compile_ahead(made, emit(made), arch), arch)
