@@ -10,7 +10,7 @@ import torch
 
 import graphc as gc
 from graphc.codegen.triton import emit
-from graphc.ir import DeviceSpec, Schedule
+from graphc.ir import DeviceSpec, Precision, Program, Schedule
 from graphc.lower import lower
 from graphc.passes import Request, pipeline, run_passes, schedule
 from graphc.runtime.load_triton import load
@@ -18,6 +18,13 @@ from tests.oracles.loops import LOOPS
 from tests.oracles.networks import SCALES
 
 from .kernels import STORAGE, shape_of
+
+DEVICES: Mapping[int | str, DeviceSpec] = {
+    80: DeviceSpec("cuda", 80, 108, 166912, cooperative=True),
+    90: DeviceSpec("cuda", 90, 132, 232448, cooperative=True),
+    "gfx942": DeviceSpec("cuda", 94, 304, 65536, cooperative=True),
+}
+"""A GPU of each architecture that kernels are built for: A100, H100, MI300X."""
 
 
 def for_triton(plan: Schedule, strategy: str, options: Mapping[str, int] | None = None) -> Schedule:
@@ -50,13 +57,21 @@ def run_triton(
 
 
 def schedule_network(
-    network: gc.Network, dtype: Literal["float32", "float64"] = "float32", tuned: Mapping[str, int] | None = None
+    network: gc.Network,
+    dtype: Literal["float32", "float64"] = "float32",
+    tuned: Mapping[str, int | str] | None = None,
+    precision: Precision = "float32",
+    arch: int | str = 90,
 ) -> Schedule:
-    """Return the schedule by which a network is trained on a GPU of compute capability 9.0."""
+    """Return the schedule by which a network is trained on a GPU of one of `DEVICES`."""
+    return schedule(trained(network), DEVICES[arch], dtype, "triton", tuned, precision)
+
+
+def trained(network: gc.Network) -> Program:
+    """Return the program with the gradients of all that `network` learns."""
     program = lower(network)
     learned = frozenset(p.name for p in program.parameters if p.learn)
-    program = run_passes(program, pipeline(Request(wrt=learned)))
-    return schedule(program, DeviceSpec("cuda", 90, 132, 232448), dtype, "triton", tuned)
+    return run_passes(program, pipeline(Request(wrt=learned)))
 
 
 def network_of(neuron: str, size: int, delay: int | None = None) -> gc.Network:
