@@ -24,6 +24,7 @@ from graphc.ir import (
 )
 from graphc.ir.interpret import Mode, interpret
 from graphc.passes import Request, schedule
+from graphc.passes.footprint import last_uses
 from graphc.passes.observers import Dump
 
 from .buffers import Arena
@@ -85,11 +86,15 @@ class Library(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Size of one call: steps, batch, and the absolute number of its first step."""
+    """Size of one call: steps, batch, the absolute number of its first step, and the steps there is room for.
+
+    A call with fewer steps than room leaves memory of the size that the next one asks for.
+    """
 
     steps: int
     batch: int
     start: int
+    room: int = 0
 
     def entries(self) -> Tensors:
         """Return the entries by which the interpreter knows the extent."""
@@ -108,17 +113,19 @@ class _Fresh:
 
     def shape(self, extent: Extent) -> tuple[int, ...]:
         """Return its shape in one call."""
-        lead = (extent.steps,) if self.kind == "sequence" else (self.depth,) if self.kind == "history" else ()
+        steps = max(extent.steps, extent.room)
+        lead = (steps,) if self.kind == "sequence" else (self.depth,) if self.kind == "history" else ()
         return (*lead, extent.batch, *self.tail) if self.batched else (*lead, *self.tail)
 
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """A kernel with its arguments and what has to be allocated for it."""
+    """A kernel with its arguments, what has to be allocated for it, and what nothing reads after it."""
 
     kernel: Kernel
     arguments: tuple[str, ...]
     fresh: tuple[tuple[str, _Fresh], ...]
+    dead: tuple[str, ...]
 
 
 class Build:
@@ -174,10 +181,12 @@ class Build:
     def _plan(self, backward: bool) -> list[_Launch]:
         if self.schedule is None:
             return []
-        buffers = self.schedule.buffers
+        buffers, kernels = self.schedule.buffers, self.schedule.half(backward)
+        kept = {name for k in kernels for name in k.arguments if buffers[name].kind != "sequence"}
+        kept |= {gradient(t.name) for t in self.program.inputs} if backward else {*self._given(), *self.outputs}
         return [
-            _Launch(kernel, kernel.arguments, tuple((name, self._fresh(buffers[name])) for name in kernel.writes))
-            for kernel in self.schedule.half(backward)
+            _Launch(k, k.arguments, tuple((name, self._fresh(buffers[name])) for name in k.writes), dead)
+            for k, dead in zip(kernels, last_uses(kernels, kept), strict=True)
         ]
 
     def _fresh(self, buffer: Buffer) -> _Fresh:
@@ -231,7 +240,7 @@ class Build:
             given: inputs, coefficients in the state dtype, parameters and initial states by name.
             extent: size of the call.
         """
-        env = self._run(given, extent, backward=False)
+        env = self._run(dict(given), extent, backward=False)
         for before, after in zip(self.initial_names, self.final_names, strict=True):
             if after not in env:
                 env[after] = env[before]
@@ -244,21 +253,27 @@ class Build:
         given = given | self._final_histories(given)
         return self._run(given, extent, backward=True)
 
-    def _run(self, given: Tensors, extent: Extent, backward: bool) -> Tensors:
+    def _run(self, env: Tensors, extent: Extent, backward: bool) -> Tensors:
+        """Return `env` with what one half makes, without the sequences that only its kernels read."""
         if self.schedule is None or extent.steps == 0 or extent.batch == 0:
-            env = interpret(self._watched, given | extent.entries(), self.mode, backward)
+            env = interpret(self._watched, env | extent.entries(), self.mode, backward)
             if not backward:
                 check_watched(self.program, env, extent.start)
             return env
-        library, env = self.library(), dict(given)
+        library = self.library()
         words = None if backward else self.watch.words()
         for index, step in enumerate(self._launches[backward]):
             for name, fresh in step.fresh:
                 if name not in env:
                     env[name] = self.arena.empty(fresh.shape(extent), fresh.dtype, self.device)
+                    if extent.room > extent.steps and fresh.kind == "sequence":
+                        env[name] = env[name][: extent.steps]
             tensors = [env[name] for name in step.arguments]
             found = words[index] if words is not None and step.kernel.checks else None
             library.launch(step.kernel, tensors, extent.steps, extent.batch, extent.start, found)
+            del tensors
+            for name in step.dead:
+                del env[name]
         if words is not None:
             self.watch.read(words)
         return env
