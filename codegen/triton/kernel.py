@@ -10,54 +10,31 @@ from graphc.codegen.writer import Writer
 from graphc.ir import (
     Const,
     History,
-    Kernel,
+    Node,
     Project,
     ProjectTransposed,
     Read,
     Reduce,
-    Schedule,
     Spread,
     Time,
     Value,
 )
 
-from . import math
 from .memory import label, load, store
-from .plan import Plan, Pointer, added, literals, plan
+from .plan import Plan, Pointer, added, literals
 from .rules import Rules
 
 _HELD = (Read, Time, Reduce)
 """Nodes that the loop provides; all others are statements of the step function."""
 
 
-def emit(schedule: Schedule) -> dict[str, str]:
-    """Return one module text per half of `schedule`: "forward", and "backward" where it has such kernels."""
-    texts = {}
-    for half, backward in (("forward", False), ("backward", True)):
-        if kernels := schedule.half(backward):
-            texts[half] = _module(schedule, kernels)
-    return texts
+@dataclass(frozen=True, slots=True)
+class StepFunction:
+    """A function of the text: `body` computes `returned`, for one step or for one phase of it."""
 
-
-def _module(schedule: Schedule, kernels: tuple[Kernel, ...]) -> str:
-    used: set[str] = set()
-    bodies = []
-    for kernel in kernels:
-        if kernel.kind == "product":
-            bodies.append(_describe_product(kernel))
-        else:
-            bodies.append(_KernelEmitter(plan(schedule, kernel), used).text())
-    functions = [f"@triton.jit\n{text}\n" for text in math.define(used, schedule.dtype)]
-    return "\n\n".join(["import triton\nimport triton.language as tl\n", *functions, *bodies])
-
-
-def _describe_product(kernel: Kernel) -> str:
-    lines = [f"# {kernel.name}: over all steps, by torch"]
-    for node in kernel.graph.nodes:
-        args = ", ".join(v.name for v in node.operands)
-        read = f"{node.history}, {node.delay} steps earlier" if isinstance(node, Read) else args
-        lines.append(f"#   {node.result.name} = {type(node).__name__}({read})")
-    return "\n".join(lines) + "\n"
+    name: str
+    body: tuple[Node, ...]
+    returned: tuple[Value, ...]
 
 
 @dataclass(slots=True)
@@ -67,8 +44,8 @@ class _Sum:
     name: str
 
 
-class _KernelEmitter:
-    """Writes one kernel: a function of one step, and the loop that calls it."""
+class KernelEmitter:
+    """Writes one kernel: a function of one step, and the loop that calls it. Strategies elementwise and resident."""
 
     def __init__(self, plan: Plan, used: set[str]) -> None:
         self.plan, self.kernel, self.graph = plan, plan.kernel, plan.kernel.graph
@@ -96,59 +73,74 @@ class _KernelEmitter:
             for n in self.graph.nodes
             if not isinstance(n, _HELD) and not (isinstance(n, Const) and n.result in self.literal)
         ]
-        self.returned = self._returned()
         self.name = self.kernel.name
+        self.functions = self._functions()
 
     def text(self) -> str:
-        """Return the text of the step function and of the kernel."""
-        if self.returned:
-            self._step_function()
+        """Return the text of the step functions and of the kernel."""
+        for function in self.functions:
+            self._step_function(function)
             self.w.line()
             self.w.line()
-        self.w.line('@triton.jit(do_not_specialize=["_T", "_B", "_start"])')
+        unspecialized = ", ".join(f'"{name}"' for name in self.plan.call)
+        self.w.line(f"@triton.jit(do_not_specialize=[{unspecialized}])")
         self.w.line(f"def {self.name}(")
         with self.w.indented():
             for line in self._parameters():
                 self.w.line(f"{line},")
         with self.w.block("):"):
-            self._tiles()
-            self._load_fixed()
-            self._start_states()
-            self._loop()
-            self._store_finals()
+            self._body()
         return self.w.text()
+
+    def _body(self) -> None:
+        self._tiles()
+        self._load_fixed()
+        self._start_states()
+        self._loop()
+        self._store_finals()
 
     # The function of one step.
 
-    def _returned(self) -> tuple[Value, ...]:
-        needed = {*self.graph.results, *(v for v, _ in self.kernel.checks), *(s.value for s in self.sums)}
-        return tuple(n.result for n in self.body if n.result in needed)
+    def _functions(self) -> tuple[StepFunction, ...]:
+        """Return the functions that one step calls, in order."""
+        returned = tuple(n.result for n in self.body if n.result in self._needed())
+        return (StepFunction(f"_{self.name}_step", tuple(self.body), returned),) if returned else ()
 
-    def _step_parameters(self) -> list[tuple[str, Value | None]]:
+    def _needed(self) -> set[Value]:
+        """Return the values that the loop stores, checks, adds up or takes into the next iteration."""
+        return {*self.graph.results, *(v for v, _ in self.kernel.checks), *(s.value for s in self.sums)}
+
+    def _step_parameters(self, function: StepFunction) -> list[tuple[str, Value | None]]:
         """Return what the step function takes: its name inside, and the value that the loop passes for it."""
-        inside = {n.result for n in self.body} | self.literal
+        inside = {n.result for n in function.body} | self.literal
         taken: dict[str, Value | None] = {}
-        for node in self.body:
+        for node in function.body:
             if isinstance(node, (Project, ProjectTransposed)):
                 taken["_row"] = None
                 if self.rules.pads(node.operands[0]):
                     taken[f"_col_{label(self.plan, node.operands[0].type)}"] = None
                 taken |= dict.fromkeys(self.rules.weights(node))
+                taken |= dict.fromkeys(["_device"] if "_device" in self.plan.constants else [])
             for value in node.operands[:1] if isinstance(node, (Project, ProjectTransposed)) else node.operands:
                 if value not in inside:
                     taken[self.plan.names[value]] = value
-        if any(isinstance(n, Spread) for n in self.body):
+        if any(isinstance(n, Spread) for n in function.body):
             taken |= dict.fromkeys(self.plan.constants)
         return sorted(taken.items(), key=lambda item: item[0] in self.plan.constants)
 
-    def _step_function(self) -> None:
-        w, names = self.w, [name for name, _ in self._step_parameters()]
+    def _step_function(self, function: StepFunction) -> None:
+        w, names = self.w, [name for name, _ in self._step_parameters(function)]
         w.line("@triton.jit")
         typed = [f"{n}: tl.constexpr" if n in self.plan.constants else n for n in names]
-        with w.block(f"def _{self.name}_step({', '.join(typed)}):"):
-            for node in self.body:
+        with w.block(f"def {function.name}({', '.join(typed)}):"):
+            for node in function.body:
                 w.line(f"{self.plan.names[node.result]} = {self.rules.expression(node)}", note=node.result.loc)
-            w.line(f"return {', '.join(self.plan.names[v] for v in self.returned)}")
+            w.line(f"return {', '.join(self.plan.names[v] for v in function.returned)}")
+
+    def _call(self, function: StepFunction, names: Mapping[Value, str]) -> None:
+        passed = [name if value is None else names[value] for name, value in self._step_parameters(function)]
+        results = ", ".join(self.plan.names[v] for v in function.returned)
+        self.w.line(f"{results} = {function.name}({', '.join(passed)})")
 
     # Parameters and tiles.
 
@@ -156,14 +148,14 @@ class _KernelEmitter:
         """Return the parameters, those of one tensor or of one kind on a line."""
         plan = self.plan
         lines = [", ".join((p.name, *p.strides)) for p in plan.pointers]
-        lines += [p.name for p in plan.rings.values()]
-        lines += ["_bad", "_T: tl.int64, _B: tl.int64, _start: tl.int64"]
+        lines += [p.name for p in plan.scratch]
+        lines += [*plan.words, ", ".join(f"{name}: tl.int64" for name in plan.call)]
         lines += [", ".join(plan.sizes.values())] if plan.sizes else []
         return [*lines, ", ".join(f"{name}: tl.constexpr" for name in plan.constants)]
 
     def _tiles(self) -> None:
         w = self.w
-        w.line("_b = tl.program_id(0).to(tl.int64) * _rows + tl.arange(0, _rows)[:, None]")
+        w.line(f"_b = {self._first_row()} + tl.arange(0, _rows)[:, None]")
         w.line("_row = _b < _B")
         for axis, width in self.plan.widths.items():
             name = self.plan.sizes[axis].removeprefix("_n_")
@@ -171,6 +163,10 @@ class _KernelEmitter:
             w.line(f"_i_{name} = {lead}tl.arange(0, {width})[None, :]")
             w.line(f"_col_{name} = _i_{name} < _n_{name}")
             w.line(f"_in_{name} = _row & _col_{name}")
+
+    def _first_row(self) -> str:
+        """Return the sample of the first row of the program's tile."""
+        return "tl.program_id(0).to(tl.int64) * _rows"
 
     # Before the loop.
 
@@ -195,7 +191,7 @@ class _KernelEmitter:
                 if name not in done:
                     extent = (str(part * height), self.plan.sizes[down], self.plan.sizes[across], *strides)
                     tile = self.printer.call("_weight", pointer.name, *extent, str(height), self.plan.widths[across])
-                    self.w.line(f"{name} = {tile}", note=value.loc)
+                    self.w.line(f"{name} = {self.rules.factor(tile)}", note=value.loc)
                 done.add(name)
 
     def _zeros(self, value: Value) -> str:
@@ -215,12 +211,7 @@ class _KernelEmitter:
                 w.line(f"{self._ago(h, d)} = {before}", note=h.value.loc if d == 1 else None)
         for s in self.sums:
             w.line(f"{s.name} = {self._zeros(s.value)}")
-        if self.kernel.checks:
-            with w.block("if _bad is not None:"):
-                for value in self._checked_axes().values():
-                    w.line(
-                        f"_first_{label(self.plan, value.type)} = tl.full({self._full(value)}, 2147483647, tl.int32)"
-                    )
+        self._start_checks()
 
     def _ago(self, history: History, delay: int) -> str:
         return f"_{self.plan.names[history.value]}_ago{delay}"
@@ -288,10 +279,7 @@ class _KernelEmitter:
                 names[node.result] = self._read(node, u)
             elif isinstance(node, Time):
                 self._time(node, u)
-        if self.returned:
-            passed = [name if value is None else names[value] for name, value in self._step_parameters()]
-            results = ", ".join(self.plan.names[v] for v in self.returned)
-            w.line(f"{results} = _{self.name}_step({', '.join(passed)})")
+        self._compute(names, u)
         for o, p in self.outputs:
             if o.kind == "sequence":
                 self.w.line(store(self.plan, p, names[o.value], self._row(u)))
@@ -299,6 +287,11 @@ class _KernelEmitter:
             w.line(f"{s.name} += {names[s.value]}")
         self._check(names, u)
         self._advance(names, u)
+
+    def _compute(self, names: Mapping[Value, str], u: int) -> None:
+        """Write what computes the values of one step from `names`."""
+        for function in self.functions:
+            self._call(function, names)
 
     def _read(self, node: Read, u: int) -> str:
         history = self.graph.history(node.history)
@@ -342,6 +335,13 @@ class _KernelEmitter:
 
     # What must be finite.
 
+    def _start_checks(self) -> None:
+        if self.kernel.checks:
+            with self.w.block("if _bad is not None:"):
+                for value in self._checked_axes().values():
+                    first = f"_first_{label(self.plan, value.type)}"
+                    self.w.line(f"{first} = tl.full({self._full(value)}, 2147483647, tl.int32)")
+
     def _checked_axes(self) -> dict[str, Value]:
         return {v.type.axes[0]: v for v, _ in self.kernel.checks}
 
@@ -375,12 +375,15 @@ class _KernelEmitter:
                 continue
             for d in range(h.depth, 0, -1):
                 self.w.line(store(self.plan, pointer, self._ago(h, d), str(h.depth - d)))
+        self._report()
+
+    def _report(self) -> None:
         if self.kernel.checks:
             self.printer.used.add("_report")
             with self.w.block("if _bad is not None:"):
                 for axis in self._checked_axes():
                     name = self.plan.sizes[axis].removeprefix("_n_")
                     count = len(self.kernel.checks)
-                    sample = "tl.program_id(0).to(tl.int64) * _rows"
+                    sample = self._first_row()
                     neuron = f"tl.program_id(1) * {self.plan.widths[axis]}" if self.plan.tiled else "0"
                     self.w.line(f"_report(_bad, _first_{name}, {count}, _in_{name}, {sample}, {neuron}, _start)")

@@ -308,6 +308,42 @@ def _dot8(z, w0, w1, w2, w3, w4, w5, w6, w7, inside):
     return _dot4(z0, w0, w1, w2, w3, inside) + _dot4(z1, w4, w5, w6, w7, inside)
 '''
 
+# The interpreter multiplies the raw bits of narrow types, so there a factor is rounded and stays a float32.
+_COOPERATIVE = '''
+def _bfloat16(x, device: tl.constexpr):
+    return x.to(tl.bfloat16) if device else x.to(tl.bfloat16).to(tl.float32)
+
+def _float16(x, device: tl.constexpr):
+    return x.to(tl.float16) if device else x.to(tl.float16).to(tl.float32)
+
+def _slice(pointer, first, rows, i, inside, down, across, height: tl.constexpr):
+    """Rows from `first` on of the columns i of a matrix, 0 beyond its last row and column."""
+    r = first + tl.arange(0, height)[:, None]
+    return tl.load(pointer + r * down + i * across, (r < rows) & inside, 0.0)
+
+def _heard(pointer, first, size, inside, width: tl.constexpr):
+    """What the neurons from `first` on have published in the rows at `pointer`, 0 beyond the last."""
+    i = first + tl.arange(0, width)[None, :]
+    return tl.load(pointer + i, inside & (i < size), 0, cache_modifier=".cg").to(tl.float32)
+
+def _barrier(count, device: tl.constexpr):
+    """Wait for all programs of this batch tile: together they add 2**31 to `count`, which turns its sign."""
+    tl.debug_barrier()
+    first = 2147483647 - (tl.num_programs(1) - 2)
+    old = tl.atomic_add(count, tl.where(tl.program_id(1) == 0, first, 1), sem="release")
+    now = tl.atomic_add(count, 0, sem="acquire")
+    spins = 0
+    while ((now ^ old) >= 0) & (spins < 50000000):
+        now = tl.atomic_add(count, 0, sem="acquire")
+        spins += 1
+    if spins == 50000000:  # a program is lost: an error, not a wait for ever
+        if device == 1:
+            tl.inline_asm_elementwise("trap; mov.b32 $0, $1;", "=r,r", [now], tl.int32, False, 1)
+        if device == 2:
+            tl.inline_asm_elementwise("s_trap 2\\nv_mov_b32 $0, $1", "=v,v", [now], tl.int32, False, 1)
+    tl.debug_barrier()
+'''
+
 
 def _parse(text: str) -> dict[str, str]:
     parts = re.split(r"\n(?=def )", text.strip())
@@ -315,8 +351,18 @@ def _parse(text: str) -> dict[str, str]:
 
 
 _SOURCES: dict[FloatType, dict[str, str]] = {
-    "float32": _parse(_POWERS) | _parse(_PRODUCTS) | _parse(_FLOAT32) | _parse(_ANY) | _parse(_REPORT),
-    "float64": _parse(_POWERS) | _parse(_PRODUCTS) | _parse(_FLOAT64) | _parse(_ANY) | _parse(_REPORT),
+    "float32": _parse(_POWERS)
+    | _parse(_PRODUCTS)
+    | _parse(_COOPERATIVE)
+    | _parse(_FLOAT32)
+    | _parse(_ANY)
+    | _parse(_REPORT),
+    "float64": _parse(_POWERS)
+    | _parse(_PRODUCTS)
+    | _parse(_COOPERATIVE)
+    | _parse(_FLOAT64)
+    | _parse(_ANY)
+    | _parse(_REPORT),
 }
 
 

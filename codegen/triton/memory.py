@@ -25,7 +25,7 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
     width = f"_n_{label(plan, type)}" if type.axes else "1"
     terms = [pointer.name]
     if pointer.kind == "ring":
-        terms.append(f"{row} * ({f'_B * {width}' if type.batched else width})")
+        terms += [f"{row} * ({f'_B * {width}' if type.batched else width})"] if row != "0" else []
     elif strides:
         time = strides.pop(0)
         terms += [f"{row} * {time}"] if row != "0" else []

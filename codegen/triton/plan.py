@@ -14,6 +14,7 @@ from graphc.ir import (
     Names,
     Node,
     Output,
+    Precision,
     Project,
     ProjectTransposed,
     Read,
@@ -25,10 +26,15 @@ from graphc.ir import (
 )
 from graphc.ir.schedule import Storage
 
-PointerKind = Literal["sequence", "history", "fixed", "sum", "ring"]
+PointerKind = Literal["sequence", "history", "fixed", "step", "sum", "ring"]
 
-REGISTER_DEPTH = {"elementwise": 8, "resident": 2}
+REGISTER_DEPTH = {"elementwise": 8, "resident": 2, "cooperative": 2, "step": 0}
 """Histories up to this depth stay in registers, by strategy; a deeper one is a ring in memory."""
+
+NARROW = ("bfloat16", "float16")
+
+TILE = 128
+"""Rows of a weight matrix that a cooperative program multiplies at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +66,19 @@ class Plan:
         pointers: of the arguments of `kernel`, in its order. One of kind "sum" is contiguous and keeps the batch
             and the neurons that its output sums: the launcher passes scratch there and reduces it.
         rings: scratch per deep history, contiguous, (depth + 1, ...) of the real type; parameters after `pointers`.
+        exchanges: scratch per value that programs hear of each other, contiguous, (2, B, N): of this step and the next.
         names: text of each value of the graph.
         sizes: name of the run-time size per axis.
         widths: name of the compile-time tile width per axis.
-        constants: values of the compile-time parameters.
+        constants: values of the compile-time parameters; of "_device" 0 says that Triton interprets, 2 AMD, 1 NVIDIA.
         extent: number of neurons per axis.
         tiled: programs share out the neurons; otherwise each holds all of them.
+        programs: how many that wait for each other share out the neurons; 0 where none waits.
         warps: warps per program.
         unroll: steps whose inputs are loaded together.
-        depth: rows of a weight matrix per product: over more at once, ptxas loads all weights first and spills them.
+        precision: what the factors of products are rounded to.
+        depth: rows of a weight matrix per product: over more at once in float32, ptxas loads all weights first and
+            spills them.
     """
 
     kernel: Kernel
@@ -76,26 +86,47 @@ class Plan:
     dialect: Dialect
     pointers: tuple[Pointer, ...]
     rings: Mapping[str, Pointer]
+    exchanges: Mapping[Value, Pointer]
     names: Mapping[Value, str]
     sizes: Mapping[str, str]
     widths: Mapping[str, str]
     constants: Mapping[str, int]
     extent: Mapping[str, int]
     tiled: bool
+    programs: int
+    precision: Precision
     warps: int
     unroll: int
     depth: int
 
     @property
+    def scratch(self) -> tuple[Pointer, ...]:
+        """What the launcher allocates for the time of a call, in the order of its parameters."""
+        arrived = (Pointer("_arrived", "ring", Type("int"), "int32"),) if self.programs else ()
+        return (*self.rings.values(), *self.exchanges.values(), *arrived)
+
+    @property
+    def call(self) -> tuple[str, ...]:
+        """Names of what differs between calls: the steps, the samples, the first step, the first sample of a launch."""
+        if self.kernel.strategy == "step":
+            return ("_B",)
+        return ("_T", "_B", "_start", "_first") if self.programs else ("_T", "_B", "_start")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Names of the pointers to int64 words: what is not finite, after the clock of a part of a step."""
+        return ("_clock", "_bad") if self.kernel.strategy == "step" else ("_bad",)
+
+    @property
     def run_time(self) -> tuple[str, ...]:
         """Names of the integers after the pointers and before the compile-time parameters."""
-        return ("_T", "_B", "_start", *self.sizes.values())
+        return (*self.call, *self.sizes.values())
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of all parameters in order."""
         strided = tuple(n for p in self.pointers for n in (p.name, *p.strides))
-        return (*strided, *(p.name for p in self.rings.values()), "_bad", *self.run_time, *self.constants)
+        return (*strided, *(p.name for p in self.scratch), *self.words, *self.run_time, *self.constants)
 
     @property
     def real(self) -> str:
@@ -105,8 +136,8 @@ class Plan:
     def grid(self, batch: int) -> tuple[int, int]:
         """Return the number of programs over the batch and over the neurons."""
         rows = -(-batch // self.constants["_rows"])
-        if not self.tiled:
-            return rows, 1
+        if self.programs or not self.tiled:
+            return rows, max(self.programs, 1)
         ((axis, width),) = self.widths.items()
         return rows, -(-self.extent[axis] // self.constants[width])
 
@@ -125,9 +156,10 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     labelled = {axis: labels.fresh(axis) for axis in axes}
     widths = {axis: f"_width_{label}" for axis, label in labelled.items()}
     products = [n for n in graph.nodes if isinstance(n, (Project, ProjectTransposed))]
-    if kernel.strategy == "elementwise" and products:
+    if kernel.strategy in ("elementwise", "step") and products:
         products[0].fail("is a product in a kernel without recurrence")
-    tiled = kernel.strategy == "elementwise" and len(axes) == 1
+    programs = kernel.options.get("programs", 1) if kernel.strategy == "cooperative" else 0
+    tiled = kernel.strategy in ("elementwise", "step") and len(axes) == 1
     pointers = _pointers(schedule, kernel, names)
     rings = {
         h.name: Pointer(f"_{names[h.value]}_ring", "ring", h.value.type, depth=h.depth + 1)
@@ -136,27 +168,33 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     }
     extent = {axis: schedule.sizes[axis] for axis in axes}
     least = 16 if products else 1  # of each side of a tile that tl.dot takes
-    columns = {axis: max(power_of_two(size), least) for axis, size in extent.items()}
+    columns = {axis: max(power_of_two(-(-size // max(programs, 1))), least) for axis, size in extent.items()}
     rows = kernel.options.get("rows", 16)
     if tiled:
         block = kernel.options.get("block", 256)
         columns = {axis: min(width, block) for axis, width in columns.items()}
         rows = block // max(columns.values())
+    constants = {"_rows": max(rows, least), **{widths[axis]: columns[axis] for axis in axes}}
+    if programs or (products and schedule.precision in NARROW):
+        constants["_device"] = 1
     return Plan(
         kernel=kernel,
         handed=handed,
         dialect=dialect,
         pointers=pointers,
         rings=rings,
+        exchanges=_exchanges(kernel, names, schedule.precision) if programs else {},
         names=names,
         sizes={axis: f"_n_{label}" for axis, label in labelled.items()},
         widths=widths,
-        constants={"_rows": max(rows, least), **{widths[axis]: columns[axis] for axis in axes}},
+        constants=constants,
         extent=extent,
-        tiled=tiled,
+        tiled=tiled or programs > 0,
+        programs=programs,
+        precision=schedule.precision,
         warps=kernel.options.get("warps", 4),
         unroll=kernel.options.get("unroll", 1) if tiled else 1,
-        depth=kernel.options.get("depth", 64),
+        depth=TILE if programs else 64 if schedule.precision == "float32" else max(columns.values(), default=1),
     )
 
 
@@ -177,6 +215,16 @@ def _without(kernel: Kernel, handed: Container[History]) -> Kernel:
     return replace(kernel, graph=replace(graph, inputs=tuple(i for i in graph.inputs if i.value in needed)))
 
 
+def _exchanges(kernel: Kernel, names: Mapping[Value, str], precision: Precision) -> dict[Value, Pointer]:
+    """Return where programs leave what the products of other programs read: spikes as bytes, else as they multiply."""
+    wide: Storage = "narrow" if precision in NARROW else "real"
+    heard = dict.fromkeys(n.operands[0] for phase in kernel.phases for n in phase.products)
+    return {
+        v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v.type.dtype == "bool" else wide, depth=2)
+        for v in heard
+    }
+
+
 def power_of_two(size: int) -> int:
     """Return the smallest power of two that is at least `size`."""
     return 1 << max(size - 1, 0).bit_length()
@@ -186,12 +234,14 @@ def _pointers(schedule: Schedule, kernel: Kernel, names: Mapping[Value, str]) ->
     graph = kernel.graph
     fresh = Names(names.values())
     found: list[Pointer] = []
+    stored = {b.name: b.storage for k in schedule.kernels for b in k.buffers}
+    stored |= {b.name: b.storage for b in schedule.buffers.values()}
 
     def add(wanted: str, type: Type, kind: PointerKind, depth: int = 0) -> None:
         name = fresh.fresh(f"{wanted}_ptr")
         letters = {"sequence": "t", "history": "d"}.get(kind, "") + ("b" if type.batched else "")
         strides = tuple(fresh.fresh(f"{name.removesuffix('_ptr')}_{letter}") for letter in letters)
-        storage = "real" if kind == "sum" else schedule.buffers[kernel.arguments[len(found)]].storage
+        storage = "real" if kind == "sum" else stored[kernel.arguments[len(found)]]
         found.append(Pointer(name, kind, type, storage, strides if kind in ("sequence", "history") else (), depth))
 
     for i in graph.inputs:

@@ -23,7 +23,7 @@ from graphc.ir import (
 )
 
 from .memory import label
-from .plan import Plan
+from .plan import NARROW, Plan
 
 
 class Rules:
@@ -105,7 +105,17 @@ class Rules:
         left = self.text[source]
         if self.pads(source):
             left = f"tl.where(_col_{label(self._plan, source.type)}, {left}, {self._printer.dialect.number(0)})"
-        return self._printer.call(f"_dot{len(weights)}", left, *weights, "_row")
+        return self._printer.call(f"_dot{len(weights)}", self.factor(left), *weights, "_row")
+
+    def factor(self, text: str) -> str:
+        """Return `text`, a tile of reals, rounded to what products are made of."""
+        narrow = self._plan.precision in NARROW
+        return self._printer.call(f"_{self._plan.precision}", text, "_device") if narrow else text
+
+    def dot(self, left: str, right: str, *added: str) -> str:
+        """Return the text of the product of two tiles of factors, and of what it is added to."""
+        exact = "tf32" if self._plan.precision == "tf32" else "ieee"
+        return f'tl.dot({", ".join((left, right, *added))}, input_precision="{exact}")'
 
     def pads(self, source: Value) -> bool:
         """Return whether the tile of `source` has columns beside its neurons, where NaN times a weight of 0 is NaN."""

@@ -32,14 +32,14 @@ def signature(plan: Plan, checks: bool = True) -> Signature:
     """Return the signature of a call with contiguous tensors, and with or without the search for values not finite."""
     types: dict[str, str] = {}
     divisible: set[str] = set()
-    for pointer in (*plan.pointers, *plan.rings.values()):
+    for pointer in (*plan.pointers, *plan.scratch):
         types[pointer.name] = _pointer_type(plan, pointer)
         types |= dict.fromkeys(pointer.strides, "i32")
         divisible.add(pointer.name)
         if pointer.type.axes and all(plan.extent[axis] % _ALIGNMENT == 0 for axis in pointer.type.axes):
             divisible |= set(pointer.strides)
-    types["_bad"] = "*i64" if checks else "constexpr"
-    types |= dict.fromkeys(("_T", "_B", "_start"), "i64")
+    types |= {word: "*i64" if checks or word != "_bad" else "constexpr" for word in plan.words}
+    types |= dict.fromkeys(plan.call, "i64")
     types |= dict.fromkeys(plan.sizes.values(), "i32")
     divisible |= {name for axis, name in plan.sizes.items() if plan.extent[axis] % _ALIGNMENT == 0}
     types |= dict.fromkeys(plan.constants, "constexpr")
@@ -57,7 +57,8 @@ def signature(plan: Plan, checks: bool = True) -> Signature:
 
 def options(plan: Plan) -> dict[str, object]:
     """Return the build options: contraction would round an update differently forward and backward."""
-    return {"num_warps": plan.warps, "enable_fp_fusion": False}
+    together = {"launch_cooperative_grid": True} if plan.programs else {}
+    return {"num_warps": plan.warps, "enable_fp_fusion": False, **together}
 
 
 def _pointer_type(plan: Plan, pointer: Pointer) -> str:

@@ -1,0 +1,159 @@
+"""A time loop whose neurons are shared out over programs that run at once and hear of each other at every step.
+
+Each program has the same slice of every population, and of each weight matrix the columns of its own neurons. What a
+product reads of all neurons is published in memory, in two slots: programs read that of this step while others write
+that of the next one. A barrier of all programs of a batch tile stands between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graphc.ir import Node, Project, ProjectTransposed, Read, Value
+
+from .kernel import KernelEmitter, StepFunction
+from .memory import load, store
+from .plan import Plan, Pointer, power_of_two
+
+_BARRIER = "_barrier(_arrived + tl.program_id(0), _device)"
+
+
+class CooperativeEmitter(KernelEmitter):
+    """Writes one cooperative kernel: a function per phase of a step, and the loop in which programs wait in between."""
+
+    def __init__(self, plan: Plan, used: set[str]) -> None:
+        """Sort what products read: what is known a step before is published then."""
+        self.phases = plan.kernel.phases
+        super().__init__(plan, used)
+        self.held = bool(plan.kernel.options.get("held", 0))
+        known = {c.current for c in self.graph.carries}
+        self.reads = {n.result: n for n in self.graph.nodes if isinstance(n, Read)}
+        self.early = [v for v in plan.exchanges if v in known or v in self.reads]
+        self.inside = {v for function in self.functions for n in function.body for v in n.operands}
+
+    def _functions(self) -> tuple[StepFunction, ...]:
+        """Return one function per phase that computes something."""
+        body, needed = set(self.body), self._needed() | set(self.plan.exchanges)
+        functions = []
+        for index, phase in enumerate(self.phases):
+            own = tuple(n for n in phase.nodes if n in body)
+            later = {v for p in self.phases[index + 1 :] for n in p.nodes for v in n.operands}
+            returned = tuple(n.result for n in own if n.result in needed | later)
+            functions.append(StepFunction(f"_{self.name}_step_{index}", own, returned))
+        self.by_phase = functions
+        return tuple(f for f in functions if f.returned)
+
+    def _first_row(self) -> str:
+        return "_first + tl.program_id(0).to(tl.int64) * _rows"
+
+    # Weights.
+
+    def _height(self, source: Value) -> int:
+        """Return the neurons in one tile of the values that a product reads."""
+        return min(self.plan.depth, max(power_of_two(self.plan.extent[source.type.axes[0]]), 16))
+
+    def _tiles_of(self, source: Value) -> range:
+        return range(0, self.plan.extent[source.type.axes[0]], self._height(source))
+
+    def _slice(self, node: Node, first: str) -> str:
+        """Return the text of the weights from row `first` on that the program's own neurons multiply with."""
+        source, weight = node.operands
+        pointer = next(p for i, p in self.inputs if i.value is weight)
+        rows, own, width = source.type.axes[0], node.result.type.axes[0], self.plan.sizes[weight.type.axes[1]]
+        strides = (width, "1") if isinstance(node, Project) else ("1", width)
+        name = self.plan.sizes[own].removeprefix("_n_")
+        place = (first, self.plan.sizes[rows], f"_i_{name}", f"_col_{name}")
+        tile = self.printer.call("_slice", pointer.name, *place, *strides, str(self._height(source)))
+        return self.rules.factor(tile)
+
+    def _held_name(self, node: Node, part: int) -> str:
+        transposed = "_transposed" if isinstance(node, ProjectTransposed) else ""
+        return f"_{self.plan.names[node.operands[1]].lstrip('_')}{transposed}_{part}"
+
+    def _load_weight(self, value: Value, pointer: Pointer) -> None:
+        done: set[str] = set()
+        for node in (n for phase in self.phases for n in phase.products if n.operands[1] is value):
+            for part, first in enumerate(self._tiles_of(node.operands[0])):
+                name = self._held_name(node, part)
+                if self.held and name not in done:
+                    self.w.line(f"{name} = {self._slice(node, str(first))}", note=value.loc)
+                done.add(name)
+
+    # What the programs tell each other.
+
+    def _publish(self, value: Value, text: str, slot: str) -> None:
+        self.w.line(store(self.plan, self.plan.exchanges[value], text, slot), note=value.loc)
+
+    def _publish_early(self, turn: str, slot: str) -> None:
+        """Publish what the products of iteration `turn` read of earlier ones, and wait for all others to do so."""
+        if not self.early:
+            return
+        for value in self.early:
+            text = self.plan.names[value]
+            if value in self.reads:
+                node = self.reads[value]
+                history = self.graph.history(node.history)
+                text = self._ago(history, node.delay)
+                if (ring := self.plan.rings.get(history.name)) is not None:
+                    text = load(self.plan, ring, f"(({turn} + {ring.depth - node.delay}) % {ring.depth})")
+            self._publish(value, text, slot)
+        self.w.line(_BARRIER)
+
+    def _start_states(self) -> None:
+        super()._start_states()
+        self.printer.used.add("_barrier")
+        self._publish_early("0", "0")
+
+    def _advance(self, names: Mapping[Value, str], u: int) -> None:
+        super()._advance(names, u)
+        self._publish_early(f"{self.counter} + 1", f"(({self.counter} + 1) % 2)")
+
+    def _read(self, node: Read, u: int) -> str:
+        if node.result in self.inside or node.result in self._needed():
+            return super()._read(node, u)
+        return self.plan.names[node.result]  # products find it published
+
+    # One step.
+
+    def _compute(self, names: Mapping[Value, str], u: int) -> None:
+        for phase, function in zip(self.phases, self.by_phase, strict=True):
+            sources = dict.fromkeys(n.operands[0] for n in phase.products)
+            late = [v for v in sources if v not in self.early]
+            for value in late:
+                self._publish(value, names[value], f"({self.counter} % 2)")
+            if late:
+                self.w.line(_BARRIER)
+            for source in sources:
+                self._products(source, [n for n in phase.products if n.operands[0] is source])
+            if function.returned:
+                self._call(function, names)
+
+    def _products(self, source: Value, nodes: list[Node]) -> None:
+        """Multiply what all programs have published of `source`, each tile of it with every weight."""
+        w, name = self.w, self.plan.names[source].lstrip("_")
+        pointer, size = self.plan.exchanges[source], self.plan.sizes[source.type.axes[0]]
+        w.line(f"_{name}_rows = {pointer.name} + ({self.counter} % 2) * (_B * {size}) + _b * {size}")
+
+        def tile(first: str) -> str:
+            heard = self.printer.call("_heard", f"_{name}_rows", first, size, "_row", str(self._height(source)))
+            return self.rules.factor(heard)
+
+        results = [self.plan.names[n.result] for n in nodes]
+        if self.held:
+            parts = list(enumerate(self._tiles_of(source)))
+            for part, first in parts:
+                w.line(f"_{name}_{part} = {tile(str(first))}")
+            for node, result in zip(nodes, results, strict=True):
+                for part, _ in parts:
+                    added = [result] if part else []
+                    product = self.rules.dot(f"_{name}_{part}", self._held_name(node, part), *added)
+                    w.line(f"{result} = {product}", note=None if part else node.result.loc)
+        else:
+            for node, result in zip(nodes, results, strict=True):
+                w.line(f"{result} = tl.zeros({self.rules.shape(node.result)}, tl.float32)", note=node.result.loc)
+            with w.block(f"for _low in range(0, {size}, {self._height(source)}):"):
+                w.line(f"_{name}_part = {tile('_low')}")
+                for node, result in zip(nodes, results, strict=True):
+                    w.line(f"{result} = {self.rules.dot(f'_{name}_part', self._slice(node, '_low'), result)}")
+        for result in results:
+            w.line(f"{result} = tl.where(_row, {result}, 0.0)")
