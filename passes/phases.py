@@ -110,6 +110,7 @@ class Parts:
 
     A part hands on what another one reads, and what the next step starts from, in a StepBuffer. States and histories of
     an axis are written by its last part; a shift that an earlier part or a product reads is handed on a step before.
+    The histories of a part have no tensors: who runs it keeps their rows, and those of histories that no part has.
     """
 
     def __init__(self, kernel: Kernel, precision: Precision) -> None:
@@ -238,10 +239,10 @@ class Parts:
         return Graph(f"{self.graph.name}_{phase}_{axis}", inputs, (*shared, *own), tuple(outputs))
 
     def _home(self, value: Value) -> int:
-        """Return the phase of the part that writes `value`; an argument is written by the last."""
-        axis = axis_of(value)
-        late = axis is not None and value not in self.definition
-        return self.last[axis] if late and axis is not None else self.level[value]
+        """Return the phase of the part that writes `value`; what no part computes is written by the last."""
+        axis, node = axis_of(value), self.definition.get(value)
+        late = node is None or isinstance(node, (*MIXING, Read))
+        return self.last[axis] if late and axis in self.last else self.level[value]
 
     def _inputs(
         self, wanted: Iterable[Value], own: Iterable[Node], phase: int, axis: str
@@ -283,7 +284,9 @@ class Parts:
                     nodes.insert(0, self._earlier(name, value))
             read = {n.history for n in nodes if isinstance(n, Read)}
             mine = [h for h in self.graph.histories if axis_of(h.value) == axis]
-            histories = [h for h in mine if h.name in read or h.final]
+            histories = [
+                replace(h, init=None, final=None) for h in mine if h.name in read or (h.final and not self._stands(h))
+            ]
         given = {v.value for v in body.inputs} | {n.result for n in nodes}
         extra = [o.value for o in outputs if o.value not in given]
         inputs, shared = self._inputs(extra, nodes, phase, axis)
@@ -296,16 +299,15 @@ class Parts:
             (),
             tuple(histories),
         )
-        defined = {n.result for n in self._nodes(phase, axis)}
-        late = phase == self.last[axis]
-        checks = tuple(
-            (v, name)
-            for v, name in self.kernel.checks
-            if axis_of(v) == axis and (v in defined or (late and v not in self.definition))
-        )
+        checks = tuple((v, name) for v, name in self.kernel.checks if axis_of(v) == axis and self._home(v) == phase)
         return Kernel(
             body.name, self.kernel.kind, body, loops_of(body), "step", self.kernel.options, self.kernel.backward, checks
         )
+
+    def _stands(self, history: History) -> bool:
+        """Return whether the values of `history` are the rows of a sequence, so that no part need keep them."""
+        sequences = [x.value for x in (*self.graph.inputs, *self.graph.outputs) if x.kind == "sequence"]
+        return self.kernel.kind == "steps" and history.value in sequences
 
     def _earlier(self, name: str, value: Value) -> Read:
         """Return the shift, one step shorter, that is handed on in buffer `name`."""
