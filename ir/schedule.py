@@ -39,7 +39,8 @@ class DeviceSpec:
 class Buffer:
     """A tensor in memory: (T, B, ...) for a sequence, (depth, B, ...) for a history, (B, ...) or (...) for a fixed one.
 
-    Spikes kept as bits are (T, B, ceil(N / 32)) words, the first neuron in the lowest bit.
+    Spikes kept as bits are (T, B, ceil(N / 32)) words, the first neuron in the lowest bit. `reason` is why it has this
+    storage, for `explain()`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Buffer:
     kind: Literal["sequence", "fixed", "history"]
     storage: Storage
     depth: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Literal
 
 from graphc.ir import (
-    Buffer,
     Const,
     DeviceSpec,
     Graph,
@@ -28,13 +27,13 @@ from graphc.ir import (
     Schedule,
     TargetError,
     Time,
-    Type,
     Value,
 )
 
 from .fuse import loops_of
 from .partition import PRODUCTS
 from .phases import phases_of, split_axes, split_parts
+from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
 
 Dtype = Literal["float32", "float64"]
@@ -63,6 +62,7 @@ def schedule(
     """
     check_options(tuned or {})
     _check_precision(target, dtype, precision)
+    program = keep_exact(program, precision)
     kernels: list[Kernel] = []
     for region in program.regions:
         if region.kind == "once":
@@ -77,7 +77,7 @@ def schedule(
         target=target,
         dtype=dtype,
         sizes=dict(program.sizes),
-        buffers=_buffers(program, kernels),
+        buffers=buffers_of(program, kernels, target, precision),
         kernels=tuple(kernels),
         saved=_saved(kernels),
         precision=precision,
@@ -247,37 +247,3 @@ def _saved(kernels: list[Kernel]) -> tuple[str, ...]:
     """Return the buffers that the backward half reads and the forward half wrote or read."""
     forward = {name for k in kernels if not k.backward for name in k.arguments}
     return tuple(dict.fromkeys(name for k in kernels if k.backward for name in k.reads if name in forward))
-
-
-def _buffers(program: Program, kernels: list[Kernel]) -> dict[str, Buffer]:
-    """Return every tensor that a kernel reads or writes."""
-    visible = set(program.outputs) | {t.name for t in program.inputs}
-    buffers: dict[str, Buffer] = {}
-
-    def add(name: str, type: Type, kind: Literal["sequence", "fixed", "history"], depth: int = 0) -> None:
-        storage: Literal["real", "uint8", "int32"] = "real"
-        if kind == "sequence" and type.dtype == "bool" and name not in visible:
-            storage = "uint8"
-        elif type.dtype == "int" and kind != "sequence":
-            storage = "int32"
-        buffers.setdefault(name, Buffer(name, type, kind, storage, depth))
-
-    for kernel in kernels:
-        graph = kernel.graph
-        for i in graph.inputs:
-            add(i.source, i.value.type, "sequence" if i.kind == "sequence" else "fixed")
-        for o in graph.outputs:
-            add(o.name, o.value.type, "sequence" if o.kind == "sequence" else "fixed")
-        for c in graph.carries:
-            for end in (c.init, c.final):
-                if end:
-                    add(end, c.current.type, "fixed")
-        for h in graph.histories:
-            for end in (h.init, h.final):
-                if end:
-                    add(end, h.value.type, "history", _depth(program, h))
-    return buffers
-
-
-def _depth(program: Program, history: History) -> int:
-    return max((t.depth or 0 for t in program.states if t.name == history.name), default=0) or history.depth

@@ -20,7 +20,7 @@ from graphc.ir import (
     Value,
 )
 
-from .memory import label, load, store
+from .memory import functions, label, load, store
 from .plan import Plan, Pointer, added, literals
 from .rules import Rules
 
@@ -50,6 +50,7 @@ class KernelEmitter:
     def __init__(self, plan: Plan, used: set[str]) -> None:
         self.plan, self.kernel, self.graph = plan, plan.kernel, plan.kernel.graph
         self.w = Writer("#")
+        used |= functions(plan)
         self.printer = Printer(plan.dialect, used=used)
         self.literal = literals(self.kernel)
         self.rules = Rules(plan, self.printer, self.literal)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from graphc.codegen.expr import FloatType
 
+from .packing import PACKING
+
 _ANY = """
 def _max(a, b):
     return tl.where((a > b) | (a != a), a, b)
@@ -354,12 +356,14 @@ _SOURCES: dict[FloatType, dict[str, str]] = {
     "float32": _parse(_POWERS)
     | _parse(_PRODUCTS)
     | _parse(_COOPERATIVE)
+    | _parse(PACKING)
     | _parse(_FLOAT32)
     | _parse(_ANY)
     | _parse(_REPORT),
     "float64": _parse(_POWERS)
     | _parse(_PRODUCTS)
     | _parse(_COOPERATIVE)
+    | _parse(PACKING)
     | _parse(_FLOAT64)
     | _parse(_ANY)
     | _parse(_REPORT),

@@ -6,6 +6,12 @@ from graphc.ir import Type
 
 from .plan import Plan, Pointer
 
+NARROW = ("narrow", "condition")
+"""Storages of two bytes an element."""
+
+RANGE = {"bfloat16": (1.1754943508222875e-38, 3.3895313892515355e38), "float16": (5.960464477539063e-08, 65504.0)}
+"""By precision the least number above 0 that no device flushes to 0, and the greatest."""
+
 
 def label(plan: Plan, type: Type) -> str:
     """Return the identifier of the axis of `type`, of which ``_i_``, ``_n_``, ``_col_`` and ``_in_`` are the names."""
@@ -30,7 +36,8 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
         time = strides.pop(0)
         terms += [f"{row} * {time}"] if row != "0" else []
     place = [f"_b * {strides[0] if strides else width}"] if type.batched else []
-    place += [f"_i_{label(plan, type)}"] if type.axes else []
+    if type.axes:
+        place.append(_column(plan, pointer) + (" // 32" if pointer.storage == "bits" else ""))
     if place:
         terms.append(f"({' + '.join(place)})" if len(place) > 1 else place[0])
     return " + ".join(terms)
@@ -38,16 +45,41 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
 
 def load(plan: Plan, pointer: Pointer, row: str = "0") -> str:
     """Return the text of one row of `pointer` as a tile of reals, 0 outside."""
-    inside, other = mask(plan, pointer.type), "0.0" if pointer.storage == "real" else "0"
+    inside, other = mask(plan, pointer.type), "0.0" if pointer.storage in ("real", *NARROW) else "0"
     text = f"tl.load({address(plan, pointer, row)}{f', {inside}, {other}' if inside else ''})"
+    if pointer.storage == "bits":
+        text = f"(({text} >> ({_column(plan, pointer)} % 32)) & 1)"
     return text if pointer.storage == "real" else f"{text}.to({plan.real})"
 
 
 def store(plan: Plan, pointer: Pointer, text: str, row: str = "0") -> str:
     """Return the statement that stores the tile `text` as one row of `pointer`."""
     inside = mask(plan, pointer.type)
-    if pointer.storage == "uint8":
-        text = f"{text}.to(tl.uint8)"
-    elif pointer.storage == "int32":  # the largest float32 below 2**31 stands for "for ever"
-        text = f"tl.minimum({text}, 2147483520.0).to(tl.int32)"
+    match pointer.storage:
+        case "narrow":
+            text = f"{text}.to({narrow(plan)})"
+        case "condition":
+            least, most = RANGE[plan.precision]
+            text = f"_keep_sign({text}, {least!r}, {most!r}).to({narrow(plan)})"
+        case "uint8":
+            text = f"{text}.to(tl.uint8)"
+        case "bits":  # one of the 32 neighbours stores their word
+            text, inside = f"_pack({text}, {inside})", f"{inside} & ({_column(plan, pointer)} % 32 == 0)"
+        case "int32":  # the largest float32 below 2**31 stands for "for ever"
+            text = f"tl.minimum({text}, 2147483520.0).to(tl.int32)"
     return f"tl.store({address(plan, pointer, row)}, {text}{f', {inside}' if inside else ''})"
+
+
+def narrow(plan: Plan) -> str:
+    """Return the narrow type of `plan` as Triton writes it."""
+    return f"tl.{plan.precision}"
+
+
+def functions(plan: Plan) -> set[str]:
+    """Return the names of the functions that `store` calls for the tensors of `plan`."""
+    calls = {"condition": "_keep_sign", "bits": "_pack"}
+    return {calls[p.storage] for p in plan.pointers if p.storage in calls}
+
+
+def _column(plan: Plan, pointer: Pointer) -> str:
+    return f"_i_{label(plan, pointer.type)}"

@@ -36,7 +36,10 @@ def signature(plan: Plan, checks: bool = True) -> Signature:
         types[pointer.name] = _pointer_type(plan, pointer)
         types |= dict.fromkeys(pointer.strides, "i32")
         divisible.add(pointer.name)
-        if pointer.type.axes and all(plan.extent[axis] % _ALIGNMENT == 0 for axis in pointer.type.axes):
+        elements = [plan.extent[axis] for axis in pointer.type.axes]
+        if pointer.storage == "bits":
+            elements = [-(-size // 32) for size in elements]
+        if elements and all(size % _ALIGNMENT == 0 for size in elements):
             divisible |= set(pointer.strides)
     types |= {word: "*i64" if checks or word != "_bad" else "constexpr" for word in plan.words}
     types |= dict.fromkeys(plan.call, "i64")
@@ -63,4 +66,6 @@ def options(plan: Plan) -> dict[str, object]:
 
 def _pointer_type(plan: Plan, pointer: Pointer) -> str:
     real = {"float32": "*fp32", "float64": "*fp64"}[plan.dialect.dtype]
-    return {"real": real, "uint8": "*u8", "int32": "*i32"}[pointer.storage]
+    narrow = {"bfloat16": "*bf16", "float16": "*fp16"}.get(plan.precision, real)
+    sizes = {"real": real, "narrow": narrow, "condition": narrow, "uint8": "*u8", "bits": "*i32", "int32": "*i32"}
+    return sizes[pointer.storage]
