@@ -14,6 +14,7 @@ from graphc.codegen.triton import Plan, Pointer, options, plan
 from graphc.ir import Graph, GraphcError, Kernel, Schedule, TargetError
 
 from .cache import content_hash, fetch
+from .cooperative import launches, refusal
 from .products import run_product, store_final
 
 REAL = {"float32": torch.float32, "float64": torch.float64}
@@ -77,8 +78,12 @@ class _Launcher:
     def __init__(self, kernel: Kernel, plan: Plan, function: Any) -> None:
         self._kernel, self._plan, self._function = kernel, plan, function
         self._real = REAL[plan.dialect.dtype]
+        narrow = torch.float16 if plan.precision == "float16" else torch.bfloat16
+        self._storage = {"real": self._real, "narrow": narrow, "uint8": torch.uint8}
         self._sizes = tuple(plan.extent.values())
         self._options = {**plan.constants, **({} if interpreting() else options(plan))}
+        if "_device" in plan.constants:
+            self._options["_device"] = 0 if interpreting() else 2 if torch.version.hip else 1
 
     def __call__(
         self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
@@ -98,13 +103,16 @@ class _Launcher:
                 reductions.append((scratch, tensor))
                 tensor = scratch
             arguments += (tensor, *tensor.stride()[: len(pointer.strides)])
-        for ring in plan.rings.values():
+        for ring in (*plan.rings.values(), *plan.exchanges.values()):
             shape = (ring.depth, *self._shape(ring, batch))
-            arguments.append(torch.empty(shape, dtype=self._real, device=device))
-        rows, columns = plan.grid(batch)
-        if rows * columns:
-            arguments += (bad, steps, batch, start, *self._sizes)
-            self._run((rows, columns), arguments, device)
+            arguments.append(torch.empty(shape, dtype=self._storage[ring.storage], device=device))
+        grid = plan.grid(batch)
+        if plan.programs:
+            for together in launches(plan, batch, device):
+                call = (together.arrived, bad, steps, batch, start, together.first, *self._sizes)
+                self._run(together.grid, [*arguments, *call], device)
+        elif grid[0] * grid[1]:
+            self._run(grid, [*arguments, bad, steps, batch, start, *self._sizes], device)
         for scratch, total in reductions:
             torch.sum(scratch, dim=tuple(range(scratch.dim() - total.dim())), out=total)
         for history, sequence in plan.handed:
@@ -135,6 +143,10 @@ class _Launcher:
                 None,
                 "use target='c', or smaller recurrent populations",
             ) from error
+        except RuntimeError as error:
+            if self._plan.programs and "cooperative" in str(error):
+                raise refusal(self._plan, error) from error
+            raise
 
     def _shape(self, pointer: Pointer, batch: int) -> tuple[int, ...]:
         extent = self._plan.extent
