@@ -370,8 +370,14 @@ _SOURCES: dict[FloatType, dict[str, str]] = {
 }
 
 
-def define(used: Iterable[str], dtype: FloatType) -> list[str]:
-    """Return the texts of the functions `used` and of those they call, each without its decorator."""
+def define(used: Iterable[str], dtype: FloatType, precision: str = "float32") -> list[str]:
+    """Return the texts of the functions `used` and of those they call, each without its decorator.
+
+    Args:
+        used: names of functions.
+        dtype: the state dtype.
+        precision: of products: "tf32", or anything else for products that round nothing.
+    """
     sources = _SOURCES[dtype]
     wanted: set[str] = set()
     pending = sorted(used)
@@ -380,4 +386,7 @@ def define(used: Iterable[str], dtype: FloatType) -> list[str]:
         if name not in wanted:
             wanted.add(name)
             pending += [n for n in re.findall(r"\b(_\w+)\(", sources[name]) if n in sources]
-    return [text for name, text in sources.items() if name in wanted]
+    texts = [text for name, text in sources.items() if name in wanted]
+    return (
+        [t.replace('input_precision="ieee"', 'input_precision="tf32"') for t in texts] if precision == "tf32" else texts
+    )

@@ -30,7 +30,7 @@ def _module(schedule: Schedule, kernels: tuple[Kernel, ...]) -> str:
         else:
             emitter = CooperativeEmitter if kernel.strategy == "cooperative" else KernelEmitter
             bodies.append(emitter(plan(schedule, kernel), used).text())
-    functions = [f"@triton.jit\n{text}\n" for text in math.define(used, schedule.dtype)]
+    functions = [f"@triton.jit\n{text}\n" for text in math.define(used, schedule.dtype, schedule.precision)]
     return "\n\n".join(["import triton\nimport triton.language as tl\n", *functions, *bodies])
 
 
