@@ -10,7 +10,7 @@ import sympy
 import torch
 
 from .errors import VerifyError
-from .evaluate import evaluate
+from .evaluate import evaluate, matrix_exp
 from .graph import Graph, History
 from .node import Node, Value
 from .ops import (
@@ -188,9 +188,9 @@ class _Step:
     def _result(self, node: Node, args: list[torch.Tensor]) -> torch.Tensor:
         match node:
             case Const(value=value):
-                return torch.tensor(value, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), value, dtype=self.mode.dtype, device=self._device())
             case Time(dt=dt):
-                return torch.tensor(self.step * dt, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self._device())
             case Map(expr=expr):
                 return evaluate(
                     expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device()
@@ -257,11 +257,11 @@ class _Step:
             k = a.shape[-1]
             if node.forcing:  # exp([[A, I], [0, 0]]) has phi_1(A) in its upper right block
                 top = torch.cat([a, torch.eye(k, dtype=a.dtype, device=a.device).expand_as(a)], -1)
-                full = torch.linalg.matrix_exp(torch.cat([top, torch.zeros_like(top)], -2))
+                full = matrix_exp(torch.cat([top, torch.zeros_like(top)], -2))
                 self._propagators[key] = full[..., :k, k:] * node.h
             else:
-                self._propagators[key] = torch.linalg.matrix_exp(a)
-        return self._propagators[key][..., node.row, node.column]
+                self._propagators[key] = matrix_exp(a)
+        return self._propagators[key].select(-2, node.row).select(-1, node.column)
 
 
 def _fires(condition: torch.Tensor, strict: bool) -> torch.Tensor:

@@ -42,7 +42,7 @@ class Prologue:
         return found
 
     def _compute(self, read: Sequence[torch.Tensor]) -> Coefficients:
-        with recording() if self._wrt else torch.no_grad():
+        with recording() if self._wrt else torch.no_grad(), self._device:
             leaves = {
                 name: tensor.requires_grad_(name in self._wrt) for name, tensor in zip(self.reads, read, strict=True)
             }
@@ -114,7 +114,8 @@ def initial_state(
     """Return every state by the name of its initial tensor, (B, N), or (depth, B, N) for a history."""
     env: Tensors = {**parameters, **draws}
     graph: Graph = program.initial
-    run_once(graph, env, Mode(torch.float64))
+    with device:  # numbers that no parameter stands beside
+        run_once(graph, env, Mode(torch.float64))
     written = {o.name for o in graph.outputs}
     states: Tensors = {}
     for tensor in program.states:
