@@ -5,7 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 
-.PHONY: setup demo test lint dev bench peers gpu
+.PHONY: setup demo test lint dev bench peers gpu static
 
 # Threads that wait in a loop slow everything down on a machine that others use too.
 demo test: export OMP_WAIT_POLICY ?= passive
@@ -38,6 +38,10 @@ lint: setup
 dev: setup
 	rm -rf build/types/graphc && mkdir -p build/types/graphc
 	ln -s $(CURDIR)/graphc/* $(CURDIR)/ir $(CURDIR)/passes $(CURDIR)/codegen $(CURDIR)/runtime build/types/graphc/
+
+# What every kernel of the zoo uses, built ahead of time: tests/golden/triton_static.txt. It may be interrupted.
+static: setup
+	$(BIN)/python -m tests.static_table
 
 bench: setup peers
 	$(BIN)/python -m benchmarks.suite

@@ -15,9 +15,6 @@ from graphc.ir import Kernel, Schedule, TargetError
 
 from .load_triton import import_text, interpreting
 
-_MATH = re.compile(r"\b(?:FFMA|FMUL|FADD|DFMA|DMUL|DADD|\w*MMA)\b")
-_WIDTHS = {"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16}  # bytes by suffix; 4 without one
-
 
 @dataclass(frozen=True, slots=True)
 class KernelReport:
@@ -30,7 +27,8 @@ class KernelReport:
         shared: bytes of shared memory per program.
         atomics: atomic instructions on floating-point numbers.
         wide: loads and stores of global memory of 8 bytes or more per thread, and all of them.
-        loop_loads: bytes per thread that one pass through the longest loop reads of global memory; 0 for AMD.
+        loop: loads and stores of global memory in the longest loop with arithmetic in it.
+        loop_loads: bytes per thread that those loads read.
         assembly: text of the machine code.
     """
 
@@ -41,8 +39,51 @@ class KernelReport:
     shared: int
     atomics: int
     wide: tuple[int, int]
+    loop: int
     loop_loads: int
     assembly: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """How one kind of assembly reads: labels, jumps and arithmetic; loads and stores with what tells their width."""
+
+    label: re.Pattern[str]
+    jump: re.Pattern[str]
+    arithmetic: re.Pattern[str]
+    loads: re.Pattern[str]
+    stores: re.Pattern[str]
+    widths: Mapping[str, int]
+
+    def width(self, suffix: str) -> int:
+        """Return the bytes per thread of an access; 4 where nothing is said."""
+        return max((self.widths[s] for s in re.split(r"[._]", suffix) if s in self.widths), default=4)
+
+    def longest_loop(self, assembly: str) -> str:
+        """Return the longest loop with arithmetic in it, "" where there is none."""
+        lines = assembly.splitlines()
+        labels = {m[1]: n for n, line in enumerate(lines) if (m := self.label.match(line))}
+        jumps = [(labels.get(m[1], n), n) for n, line in enumerate(lines) if (m := self.jump.search(line))]
+        bodies = ["\n".join(lines[start:end]) for start, end in jumps if end > start]
+        return max((b for b in bodies if self.arithmetic.search(b)), key=len, default="")
+
+
+_SASS = _Machine(
+    label=re.compile(r"(\.L_x_\d+):"),
+    jump=re.compile(r"BRA.*`\((\.L_x_\d+)\)"),
+    arithmetic=re.compile(r"\b(?:[FD](?:FMA|MUL|ADD)|\w*MMA)\b"),
+    loads=re.compile(r"\bLDG(\S*)"),
+    stores=re.compile(r"\bSTG(\S*)"),
+    widths={"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16},
+)
+_GCN = _Machine(
+    label=re.compile(r"(\.LBB\w+):"),
+    jump=re.compile(r"\bs_c?branch\w*\s+(\.LBB\w+)"),
+    arithmetic=re.compile(r"\bv_\w*(?:add|mul|fma)_f\d\d|\bv_mfma"),
+    loads=re.compile(r"\b(?:global|buffer)_load_(\w+)"),
+    stores=re.compile(r"\b(?:global|buffer)_store_(\w+)"),
+    widths={"ubyte": 1, "byte": 1, "sbyte": 1, "ushort": 2, "short": 2, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16},
+)
 
 
 def built_kernels(schedule: Schedule, backward: bool) -> list[Kernel]:
@@ -95,10 +136,12 @@ def _compile(schedule: Schedule, text: str, backward: bool, arch: int | str, che
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    target = GPUTarget("hip", arch, 64) if isinstance(arch, str) else GPUTarget("cuda", arch, 32)
+    amd = isinstance(arch, str)
+    target = GPUTarget("hip", arch, 64) if amd else GPUTarget("cuda", arch, 32)
     module, compiled = import_text(text), {}
     for name, built in signatures(schedule, backward, checks).items():
-        source = ASTSource(getattr(module, name), built.types, built.constants, built.attributes)
+        constants = {**built.constants, **({"_device": 2} if amd and "_device" in built.constants else {})}
+        source = ASTSource(getattr(module, name), built.types, constants, built.attributes)
         compiled[name] = triton.compile(source, target=target, options=built.options)
     return compiled
 
@@ -112,7 +155,6 @@ def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:
         path.write_bytes(compiled.asm["cubin"])
         usage = _run("cuobjdump", "-res-usage", str(path))
         assembly = _run("nvdisasm", "-c", str(path))
-    accesses = [_width(a) for a in re.findall(r"\b(?:LDG|STG)(\S*)", assembly)]
     return KernelReport(
         name=name,
         registers=_number(r"REG:(\d+)", usage),
@@ -120,29 +162,12 @@ def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:
         local=len(re.findall(r"\b(?:LDL|STL)\b", assembly)),
         shared=shared,
         atomics=len(re.findall(r"\b(?:ATOMG?|RED)\S*\.F\d\d", assembly)),
-        wide=(sum(width >= 8 for width in accesses), len(accesses)),
-        loop_loads=_loop_loads(assembly),
+        **_accesses(_SASS, assembly),
         assembly=assembly,
     )
 
 
-def _width(suffixes: str) -> int:
-    """Return the bytes per thread of an access, from what follows the name of its instruction."""
-    return max((_WIDTHS[s] for s in suffixes.split(".") if s in _WIDTHS), default=4)
-
-
-def _loop_loads(assembly: str) -> int:
-    """Return the bytes per thread that one pass through the longest loop with arithmetic in it loads."""
-    lines = assembly.splitlines()
-    labels = {m[1]: n for n, line in enumerate(lines) if (m := re.match(r"(\.L_x_\d+):", line))}
-    jumps = ((labels[m[1]], n) for n, line in enumerate(lines) if (m := re.search(r"BRA.* `\((\.L_x_\d+)\)", line)))
-    bodies = [lines[start:end] for start, end in jumps if end > start]
-    body = max((b for b in bodies if any(map(_MATH.search, b))), key=len, default=[])
-    return sum(_width(m[1]) for line in body if (m := re.search(r"\bLDG(\S*)", line)))
-
-
 def _amd_report(name: str, assembly: str, shared: int) -> KernelReport:
-    accesses = re.findall(r"\b(?:global|buffer)_(?:load|store)_(\w+)", assembly)
     return KernelReport(
         name=name,
         registers=_number(r"\.vgpr_count:\s*(\d+)", assembly),
@@ -150,10 +175,21 @@ def _amd_report(name: str, assembly: str, shared: int) -> KernelReport:
         local=len(re.findall(r"\bscratch_(?:load|store)", assembly)),
         shared=shared,
         atomics=len(re.findall(r"\batomic_(?:add|min|max)_f\d\d", assembly)),
-        wide=(sum("x" in a for a in accesses), len(accesses)),
-        loop_loads=0,
+        **_accesses(_GCN, assembly),
         assembly=assembly,
     )
+
+
+def _accesses(machine: _Machine, assembly: str) -> dict[str, Any]:
+    """Return what a report says of global memory."""
+    widths = [machine.width(s) for s in machine.loads.findall(assembly) + machine.stores.findall(assembly)]
+    body = machine.longest_loop(assembly)
+    loads = machine.loads.findall(body)
+    return {
+        "wide": (sum(width >= 8 for width in widths), len(widths)),
+        "loop": len(loads) + len(machine.stores.findall(body)),
+        "loop_loads": sum(map(machine.width, loads)),
+    }
 
 
 def _run(tool: str, *arguments: str) -> str:
