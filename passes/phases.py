@@ -307,7 +307,8 @@ class Parts:
     def _stands(self, history: History) -> bool:
         """Return whether the values of `history` are the rows of a sequence, so that no part need keep them."""
         sequences = [x.value for x in (*self.graph.inputs, *self.graph.outputs) if x.kind == "sequence"]
-        return self.kernel.kind == "steps" and history.value in sequences
+        exact = history.value.type.dtype == "bool" or not self.narrow
+        return self.kernel.kind == "steps" and exact and history.value in sequences
 
     def _earlier(self, name: str, value: Value) -> Read:
         """Return the shift, one step shorter, that is handed on in buffer `name`."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from graphc.ir import Output, Program
+from graphc.ir import Kernel, Output, Program
 from graphc.ir.errors import NonFiniteError
 from graphc.passes.schedule import checks
 
@@ -17,12 +17,12 @@ class Watch:
     """Reads what the kernels of one build found: at once on a CPU; on a GPU when it has arrived, without waiting."""
 
     def __init__(self, names: Sequence[Sequence[str]], device: torch.device, program: Program) -> None:
-        """Remember the states of `program` that each kernel checks."""
+        """Remember the states of `program` that each kernel checks, or each part of a stepwise kernel."""
         self._names, self._device, self._program = names, device, program
         self._pending: collections.deque[tuple[torch.cuda.Event, torch.Tensor]] = collections.deque()
 
     def words(self) -> torch.Tensor:
-        """Return four zeroed words per kernel: 1 + number of the check, step, sample, neuron."""
+        """Return four zeroed words per row of names: 1 + number of the check, step, sample, neuron."""
         return torch.zeros((len(self._names), 4), dtype=torch.int64, device=self._device)
 
     def read(self, words: torch.Tensor) -> None:
@@ -59,6 +59,12 @@ class Watch:
         ]
         step, sample, neuron, name = min(found, key=lambda entry: entry[0])
         raise_not_finite(self._program, name, step, sample, neuron)
+
+
+def rows_of_checks(kernel: Kernel) -> list[list[str]]:
+    """Return the names of the states that a kernel checks, by row of words: one, or one per part with checks."""
+    parts = [part for part in kernel.parts if part.checks] if kernel.parts else [kernel]
+    return [[name for _, name in part.checks] for part in parts]
 
 
 def watched(program: Program) -> Program:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +18,7 @@ from graphc.ir import Graph, GraphcError, Kernel, Schedule, TargetError
 from .cache import content_hash, fetch
 from .cooperative import launches, refusal
 from .products import run_product, store_final
+from .stepwise import Stepwise
 
 REAL = {"float32": torch.float32, "float64": torch.float64}
 
@@ -32,7 +35,13 @@ class Library:
         """Remember what to load."""
         self._schedule, self._texts = schedule, dict(texts)
         self._modules: dict[bool, ModuleType] = {}
-        self._launchers: dict[str, _Launcher] = {}
+        self._launchers: dict[str, _Launcher | Stepwise] = {}
+        self._products: Counter[str] = Counter()
+
+    @property
+    def launched(self) -> dict[str, int]:
+        """How often each kernel was launched: a stepwise one at every step as often as it has parts, a product once."""
+        return {**self._products, **{name: launcher.launched for name, launcher in self._launchers.items()}}
 
     def prepare(self, backward: bool) -> None:
         """Import the module of one half; the GPU code itself is compiled at the first launch."""
@@ -41,7 +50,9 @@ class Library:
         text = self._texts["backward" if backward else "forward"]
         module = self._modules[backward] = import_text(text)
         for kernel in self._schedule.half(backward):
-            if kernel.kind != "product":
+            if kernel.strategy == "stepwise":
+                self._launchers[kernel.name] = Stepwise(self._schedule, kernel, module, interpreting())
+            elif kernel.kind != "product":
                 function = getattr(module, kernel.name)
                 self._launchers[kernel.name] = _Launcher(kernel, plan(self._schedule, kernel), function)
 
@@ -62,14 +73,20 @@ class Library:
             steps: T.
             batch: B.
             start: absolute step of the first row.
-            bad: four int64 words for the first value that is not finite, or None not to look.
+            bad: four int64 words for the first value that is not finite, of a stepwise kernel for each part with
+                checks, or None not to look.
         """
         with torch.no_grad():
             if kernel.kind == "product":
-                run_product(kernel, tensors, steps, REAL[self._schedule.dtype])
+                self._products[kernel.name] += 1
+                run_product(kernel, tensors, steps, REAL[self._schedule.dtype], self._schedule.precision)
                 return
             self.prepare(kernel.backward)
-            self._launchers[kernel.name](tensors, steps, batch, start, bad)
+            if steps == 0:
+                _run_no_step(kernel.graph, dict(zip(kernel.arguments, tensors, strict=True)))
+                return
+            with on_device(tensors):
+                self._launchers[kernel.name](tensors, steps, batch, start, bad)
 
 
 class _Launcher:
@@ -77,6 +94,7 @@ class _Launcher:
 
     def __init__(self, kernel: Kernel, plan: Plan, function: Any) -> None:
         self._kernel, self._plan, self._function = kernel, plan, function
+        self.launched = 0
         self._real = REAL[plan.dialect.dtype]
         narrow = torch.float16 if plan.precision == "float16" else torch.bfloat16
         self._storage = {"real": self._real, "narrow": narrow, "uint8": torch.uint8}
@@ -90,10 +108,7 @@ class _Launcher:
     ) -> None:
         plan = self._plan
         given = dict(zip(self._kernel.arguments, tensors, strict=True))
-        if steps == 0:
-            _run_no_step(self._kernel.graph, given)
-            return
-        device = tensors[0].device if tensors else torch.device("cpu" if interpreting() else "cuda")
+        device = tensors[0].device
         arguments: list[Any] = []
         reductions: list[tuple[torch.Tensor, torch.Tensor]] = []
         for pointer, name in zip(plan.pointers, plan.kernel.arguments, strict=True):
@@ -110,31 +125,19 @@ class _Launcher:
         if plan.programs:
             for together in launches(plan, batch, device):
                 call = (together.arrived, bad, steps, batch, start, together.first, *self._sizes)
-                self._run(together.grid, [*arguments, *call], device)
+                self._launch(together.grid, [*arguments, *call])
         elif grid[0] * grid[1]:
-            self._run(grid, [*arguments, bad, steps, batch, start, *self._sizes], device)
+            self._launch(grid, [*arguments, bad, steps, batch, start, *self._sizes])
         for scratch, total in reductions:
             torch.sum(scratch, dim=tuple(range(scratch.dim() - total.dim())), out=total)
         for history, sequence in plan.handed:
             if history.final:
                 store_final(history, given[sequence], given, steps)
 
-    def _run(self, grid: tuple[int, int], arguments: list[Any], device: torch.device) -> None:
-        if device.type == "cuda":
-            with torch.cuda.device(device):
-                self._launch(grid, arguments)
-        elif interpreting():
-            self._function[grid](*arguments, **self._options)
-        else:
-            raise TargetError(
-                f"target 'triton' cannot run on {device.type!r} tensors",
-                None,
-                "move the model and its inputs to a CUDA device, or use target='c'",
-            )
-
     def _launch(self, grid: tuple[int, int], arguments: list[Any]) -> None:
         from triton.runtime.errors import OutOfResources
 
+        self.launched += 1
         try:
             self._function[grid](*arguments, **self._options)
         except OutOfResources as error:
@@ -162,6 +165,24 @@ def _run_no_step(graph: Graph, given: Mapping[str, torch.Tensor]) -> None:
             given[name].copy_(given[init])
         elif name:
             given[name].zero_()
+
+
+def on_device(tensors: Sequence[torch.Tensor]) -> AbstractContextManager[object]:
+    """Return a context in which kernels are launched on the device of `tensors`.
+
+    Raises:
+        TargetError: the device runs no Triton kernels.
+    """
+    device = tensors[0].device
+    if device.type == "cuda":
+        return torch.cuda.device(device)
+    if interpreting():
+        return nullcontext()
+    raise TargetError(
+        f"target 'triton' cannot run on {device.type!r} tensors",
+        None,
+        "move the model and its inputs to a CUDA device, or use target='c'",
+    )
 
 
 def interpreting() -> bool:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
-from graphc.ir import History, Kernel, Outer, Project, ProjectTransposed, Read, Reduce, Value, VerifyError
+from graphc.ir import History, Kernel, Outer, Precision, Project, ProjectTransposed, Read, Reduce, Value, VerifyError
+
+NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What the factors of a product are rounded to, by precision; the others keep them."""
 
 
-def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, real: torch.dtype) -> None:
+def run_product(
+    kernel: Kernel,
+    tensors: Sequence[torch.Tensor],
+    steps: int,
+    real: torch.dtype,
+    precision: Precision = "float32",
+) -> None:
     """Run a kernel of kind `product`, writing into the last of `tensors`.
 
     Args:
@@ -17,6 +28,7 @@ def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, rea
         tensors: in the order of ``kernel.arguments``.
         steps: T.
         real: the state dtype.
+        precision: of the factors of products.
     """
     graph = kernel.graph
     given = dict(zip(kernel.arguments, tensors, strict=True))
@@ -38,20 +50,24 @@ def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, rea
             weight = sequences[w] if isinstance(node, Project) else sequences[w].transpose(-1, -2)
             for rows, source in parts(z):
                 for output in outputs:
-                    _project(source, weight, output[rows], real)
+                    if source is None:
+                        output[rows].zero_()
+                    else:
+                        matmul_into(source, weight, output[rows], precision)
         case Outer(operands=(z, g)):
             for output in outputs:
-                output.zero_()
-                for rows, source in parts(z):
-                    for inner, gradient in parts(g):
-                        _add_outer(rows, source, inner, gradient, output, real)
+                pairs = [p for rows, x in parts(z) for inner, y in parts(g) if (p := _overlap(rows, x, inner, y))]
+                if not pairs:
+                    output.zero_()
+                for index, (source, gradient) in enumerate(pairs):
+                    matmul_into(source.t(), gradient.to(output.dtype), output, precision, add=index > 0)
         case Reduce(operands=(x,)):
             for output in outputs:
                 output.zero_()
                 for _, source in parts(x):
                     if source is not None and source.numel():
                         lead = tuple(range(source.dim() - output.dim()))
-                        output.add_(source.to(real).sum(lead) if lead else source.to(real))
+                        output.add_(source.sum(lead, dtype=real) if lead else source.to(real))
         case _:
             raise VerifyError(
                 f"kernel {kernel.name!r} holds {type(node).__name__}, which is no product", node.result.loc
@@ -61,27 +77,123 @@ def run_product(kernel: Kernel, tensors: Sequence[torch.Tensor], steps: int, rea
             store_final(history, sequences[history.value], given, steps)
 
 
-def _project(source: torch.Tensor | None, weight: torch.Tensor, output: torch.Tensor, real: torch.dtype) -> None:
-    if source is None:
-        output.zero_()
-    elif output.numel():
-        torch.matmul(source.to(real), weight, out=output)
+def matmul_into(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, precision: Precision) -> None:
+    """Write ``a @ b`` into `out`: factors as `precision` has them, sums in the type of `out`.
+
+    Args:
+        a: shape ``(M, K)``; with a narrow precision it and `b` are of that type and `out` is float32.
+        b: shape ``(K, N)``.
+        out: shape ``(M, N)``.
+        precision: of the factors; "tf32" is one of the hardware, and float32 on a CPU.
+    """
+    if a.dtype != out.dtype and a.device.type == "cuda":
+        torch.mm(a, b, out_dtype=out.dtype, out=out)
+    elif a.dtype != out.dtype:  # exact products, in an order of their own
+        torch.mm(a.to(out.dtype), b.to(out.dtype), out=out)
+    else:
+        with _rounding("tf32" if precision == "tf32" else "ieee"):
+            torch.mm(a, b, out=out)
 
 
-def _add_outer(
-    rows: slice,
-    source: torch.Tensor | None,
-    inner: slice,
-    gradient: torch.Tensor | None,
-    output: torch.Tensor,
-    real: torch.dtype,
-) -> None:
+@contextmanager
+def _rounding(mode: str) -> Iterator[None]:
+    """Make float32 products of cuBLAS as `mode` says, whatever the user has set."""
+    matmul = torch.backends.cuda.matmul
+    name, wanted = ("fp32_precision", mode) if hasattr(matmul, "fp32_precision") else ("allow_tf32", mode == "tf32")
+    before = getattr(matmul, name)
+    setattr(matmul, name, wanted)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
+
+
+def _overlap(
+    rows: slice, source: torch.Tensor | None, inner: slice, gradient: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the steps that two pieces of sequences share, as matrices (steps times samples, neurons)."""
     first, last = max(rows.start, inner.start), min(rows.stop, inner.stop)
     if source is None or gradient is None or last <= first:
+        return None
+    z = source[first - rows.start : last - rows.start]
+    return z.flatten(0, -2), gradient[first - inner.start : last - inner.start].flatten(0, -2)
+
+
+def matmul_into(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, precision: Precision, add: bool = False) -> None:
+    """Write ``a @ b`` into `out`, or add it: factors rounded as `precision` says, sums in the dtype of states.
+
+    Args:
+        a: (..., K), of any dtype; what has the type of the factors already is read as it is.
+        b: (K, N).
+        out: (..., N), rounded once if it is narrow.
+        precision: what factors are rounded to, whatever torch is set to.
+        add: add to `out`, a matrix, instead.
+    """
+    if not out.numel():
         return
-    z = source[first - rows.start : last - rows.start].to(real).flatten(0, -2)
-    g = gradient[first - inner.start : last - inner.start].to(real).flatten(0, -2)
-    output.addmm_(z.t(), g)
+    narrow = NARROW.get(precision)
+    with _settings(precision, out.device):
+        if narrow is None:
+            kind = torch.promote_types(b.dtype, out.dtype)
+            if add:
+                out.addmm_(a.to(kind), b.to(kind))
+            else:
+                torch.matmul(a.to(kind), b.to(kind), out=out)
+            return
+        a, b = a.to(narrow), b.to(narrow)
+        if out.device.type != "cuda":  # products of narrow numbers are exact in float32
+            product = torch.matmul(a.float(), b.float())
+            if add:
+                out.add_(product)
+            else:
+                out.copy_(product)
+        elif add:
+            out.add_(torch.mm(a, b, out_dtype=torch.float32))
+        elif out.dtype == narrow:
+            torch.mm(a.reshape(-1, a.shape[-1]), b, out=out.view(-1, out.shape[-1]))
+        else:
+            flat = out.view(-1, out.shape[-1])
+            torch.mm(a.reshape(-1, a.shape[-1]), b, out_dtype=torch.float32, out=flat)
+
+
+@contextmanager
+def _settings(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Hold what torch lets a process choose about the rounding in products, and give it back."""
+    changed: list[tuple[Any, str, Any]] = []
+
+    def hold(owner: Any, name: str, value: Any, same: tuple[Any, ...] = ()) -> None:
+        before = getattr(owner, name)
+        if before != value and before not in same:
+            setattr(owner, name, value)
+            changed.append((owner, name, before))
+
+    if device.type == "cuda":
+        matmul: Any = torch.backends.cuda.matmul
+        if hasattr(matmul, "fp32_precision"):
+            hold(
+                matmul,
+                "fp32_precision",
+                "tf32" if precision == "tf32" else "ieee",
+                () if precision == "tf32" else ("none",),
+            )
+        else:
+            hold(matmul, "allow_tf32", precision == "tf32")
+        if precision in NARROW:
+            hold(matmul, "allow_bf16_reduced_precision_reduction", False)
+            hold(matmul, "allow_fp16_reduced_precision_reduction", False)
+            if hasattr(matmul, "allow_fp16_accumulation"):
+                hold(matmul, "allow_fp16_accumulation", False)
+    elif hasattr(torch.backends.mkldnn, "matmul"):
+        hold(torch.backends.mkldnn.matmul, "fp32_precision", "ieee", ("none",))
+    try:
+        yield
+    finally:
+        for owner, name, before in changed:
+            if name == "fp32_precision":  # what is inherited from a wider setting stays so
+                owner.fp32_precision = "none"
+                if owner.fp32_precision == before:
+                    continue
+            setattr(owner, name, before)
 
 
 def store_final(history: History, sequence: torch.Tensor, given: Mapping[str, torch.Tensor], steps: int) -> None:
