@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Literal, Protocol
 
 import torch
@@ -28,7 +29,7 @@ from graphc.passes.footprint import last_uses
 from graphc.passes.observers import Dump
 
 from .buffers import Arena
-from .finite import Watch, check_watched, watched
+from .finite import Watch, check_watched, rows_of_checks, watched
 from .prologue import Prologue, Tensors
 
 DTYPES: dict[torch.dtype, Literal["float32", "float64"]] = {torch.float32: "float32", torch.float64: "float64"}
@@ -174,9 +175,10 @@ class Build:
         self.gradients = _gradient_parts(program)
         self._watched = watched(program)
         self._launches = {backward: self._plan(backward) for backward in (False, True)}
-        self.watch = Watch(
-            [[name for _, name in step.kernel.checks] for step in self._launches[False]], self.device, program
-        )
+        checked = [rows_of_checks(step.kernel) for step in self._launches[False]]
+        ends = [0, *accumulate(len(rows) for rows in checked)]
+        self._rows = [slice(first, last) for first, last in pairwise(ends)]
+        self.watch = Watch([names for rows in checked for names in rows], self.device, program)
 
     def _plan(self, backward: bool) -> list[_Launch]:
         if self.schedule is None:
@@ -269,7 +271,7 @@ class Build:
                     if extent.room > extent.steps and fresh.kind == "sequence":
                         env[name] = env[name][: extent.steps]
             tensors = [env[name] for name in step.arguments]
-            found = words[index] if words is not None and step.kernel.checks else None
+            found = words[self._rows[index]] if words is not None and step.kernel.checks else None
             library.launch(step.kernel, tensors, extent.steps, extent.batch, extent.start, found)
             del tensors
             for name in step.dead:
