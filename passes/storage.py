@@ -27,8 +27,6 @@ from graphc.ir import (
     gradient,
 )
 
-from .strategy import padded
-
 NARROW: tuple[Precision, ...] = ("bfloat16", "float16")
 """Precisions whose sequences take two bytes an element."""
 
@@ -177,9 +175,11 @@ class _Choice:
         tensor = self.tensor
         if len(tensor.type.axes) != 1 or not tensor.type.batched or self.sizes[tensor.type.axes[0]] < WORD:
             return f"fewer than the {WORD} neurons of a word of bits"
+        if any(k.strategy != "elementwise" for k in tensor.kernels):
+            return "a recurrent step would wait for the packing"
         if any(h.value is v for k, v in (*tensor.written, *tensor.read) for h in k.graph.histories):
             return "its last rows are the history of the next call"
-        if any(_tile(k, self.sizes) < WORD for k in tensor.kernels):
+        if any(k.options.get("block", WORD) < WORD for k in tensor.kernels):
             return f"a program has fewer than {WORD} neurons"
         return None
 
@@ -192,16 +192,6 @@ class _Choice:
             return False
         fires = any(isinstance(n, Spike) and n.operands[0] is v for k, v in tensor.read for n in k.graph.nodes)
         return fires and all(_compared_as_it_is(k.graph, v) for k, v in tensor.read)
-
-
-def _tile(kernel: Kernel, sizes: Mapping[str, int]) -> int:
-    """Return how many neighbours a program of a time loop has at least, up to the size of the population."""
-    if kernel.strategy in ("elementwise", "stepwise"):
-        return kernel.options.get("block", 256)
-    if kernel.strategy == "cooperative":
-        axes = {axis for n in kernel.graph.nodes for axis in n.result.type.axes}
-        return min((padded(-(-sizes[a] // kernel.options["programs"])) for a in axes), default=WORD)
-    return WORD
 
 
 def _compared_as_it_is(graph: Graph, value: Value) -> bool:

@@ -77,37 +77,6 @@ def run_product(
             store_final(history, sequences[history.value], given, steps)
 
 
-def matmul_into(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, precision: Precision) -> None:
-    """Write ``a @ b`` into `out`: factors as `precision` has them, sums in the type of `out`.
-
-    Args:
-        a: shape ``(M, K)``; with a narrow precision it and `b` are of that type and `out` is float32.
-        b: shape ``(K, N)``.
-        out: shape ``(M, N)``.
-        precision: of the factors; "tf32" is one of the hardware, and float32 on a CPU.
-    """
-    if a.dtype != out.dtype and a.device.type == "cuda":
-        torch.mm(a, b, out_dtype=out.dtype, out=out)
-    elif a.dtype != out.dtype:  # exact products, in an order of their own
-        torch.mm(a.to(out.dtype), b.to(out.dtype), out=out)
-    else:
-        with _rounding("tf32" if precision == "tf32" else "ieee"):
-            torch.mm(a, b, out=out)
-
-
-@contextmanager
-def _rounding(mode: str) -> Iterator[None]:
-    """Make float32 products of cuBLAS as `mode` says, whatever the user has set."""
-    matmul = torch.backends.cuda.matmul
-    name, wanted = ("fp32_precision", mode) if hasattr(matmul, "fp32_precision") else ("allow_tf32", mode == "tf32")
-    before = getattr(matmul, name)
-    setattr(matmul, name, wanted)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)
-
-
 def _overlap(
     rows: slice, source: torch.Tensor | None, inner: slice, gradient: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor] | None:

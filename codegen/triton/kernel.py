@@ -20,7 +20,7 @@ from graphc.ir import (
     Value,
 )
 
-from .memory import functions, label, load, store
+from .memory import functions, label, load, store, words
 from .plan import Plan, Pointer, added, literals
 from .rules import Rules
 
@@ -164,6 +164,8 @@ class KernelEmitter:
             w.line(f"_i_{name} = {lead}tl.arange(0, {width})[None, :]")
             w.line(f"_col_{name} = _i_{name} < _n_{name}")
             w.line(f"_in_{name} = _row & _col_{name}")
+        for line in words(self.plan):
+            w.line(line)
 
     def _first_row(self) -> str:
         """Return the sample of the first row of the program's tile."""

@@ -36,8 +36,7 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
         time = strides.pop(0)
         terms += [f"{row} * {time}"] if row != "0" else []
     place = [f"_b * {strides[0] if strides else width}"] if type.batched else []
-    if type.axes:
-        place.append(_column(plan, pointer) + (" // 32" if pointer.storage == "bits" else ""))
+    place += [_column(plan, pointer) + (" // 32" if pointer.storage == "bits" else "")] if type.axes else []
     if place:
         terms.append(f"({' + '.join(place)})" if len(place) > 1 else place[0])
     return " + ".join(terms)
@@ -63,8 +62,10 @@ def store(plan: Plan, pointer: Pointer, text: str, row: str = "0") -> str:
             text = f"_keep_sign({text}, {least!r}, {most!r}).to({narrow(plan)})"
         case "uint8":
             text = f"{text}.to(tl.uint8)"
-        case "bits":  # one of the 32 neighbours stores their word
-            text, inside = f"_pack({text}, {inside})", f"{inside} & ({_column(plan, pointer)} % 32 == 0)"
+        case "bits":
+            name = label(plan, pointer.type)
+            place = address(plan, pointer, row).replace(f"_i_{name} // 32", f"_word_{name}")
+            return f"tl.store({place}, _pack({text}, {inside}), _row & (_word_{name} * 32 < _n_{name}))"
         case "int32":  # the largest float32 below 2**31 stands for "for ever"
             text = f"tl.minimum({text}, 2147483520.0).to(tl.int32)"
     return f"tl.store({address(plan, pointer, row)}, {text}{f', {inside}' if inside else ''})"
@@ -73,6 +74,17 @@ def store(plan: Plan, pointer: Pointer, text: str, row: str = "0") -> str:
 def narrow(plan: Plan) -> str:
     """Return the narrow type of `plan` as Triton writes it."""
     return f"tl.{plan.precision}"
+
+
+def words(plan: Plan) -> list[str]:
+    """Return the statements that number the words of bits which a program stores."""
+    written = plan.pointers[len(plan.kernel.reads) :]
+    axes = dict.fromkeys(p.type.axes[0] for p in written if p.storage == "bits")
+    lines = []
+    for axis in axes:
+        width, name = f"({plan.widths[axis]} // 32)", plan.sizes[axis].removeprefix("_n_")
+        lines.append(f"_word_{name} = tl.program_id(1) * {width} + tl.arange(0, {width})[None, :]")
+    return lines
 
 
 def functions(plan: Plan) -> set[str]:
