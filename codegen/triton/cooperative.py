@@ -15,6 +15,9 @@ from .kernel import KernelEmitter, StepFunction
 from .memory import load, store
 from .plan import Plan, Pointer, power_of_two
 
+AHEAD = 4
+"""Tiles of what others have published that are on their way while one is multiplied: more of them cost registers."""
+
 _BARRIER = "_barrier(_arrived + tl.program_id(0), _device)"
 
 
@@ -134,26 +137,34 @@ class CooperativeEmitter(KernelEmitter):
         pointer, size = self.plan.exchanges[source], self.plan.sizes[source.type.axes[0]]
         w.line(f"_{name}_rows = {pointer.name} + ({self.counter} % 2) * (_B * {size}) + _b * {size}")
 
-        def tile(first: str) -> str:
-            heard = self.printer.call("_heard", f"_{name}_rows", first, size, "_row", str(self._height(source)))
-            return self.rules.factor(heard)
+        def heard(tile: str, first: str) -> None:
+            place = (f"_{name}_rows", first, size, "_row", str(self._height(source)))
+            w.line(f"{tile} = {self.printer.call('_heard', *place)}")
 
         results = [self.plan.names[n.result] for n in nodes]
         if self.held:
-            parts = list(enumerate(self._tiles_of(source)))
-            for part, first in parts:
-                w.line(f"_{name}_{part} = {tile(str(first))}")
-            for node, result in zip(nodes, results, strict=True):
-                for part, _ in parts:
-                    added = [result] if part else []
-                    product = self.rules.dot(f"_{name}_{part}", self._held_name(node, part), *added)
-                    w.line(f"{result} = {product}", note=None if part else node.result.loc)
+            starts = self._tiles_of(source)
+            for part in range(len(starts) + AHEAD):
+                if part < len(starts):
+                    heard(f"_{name}_{part}", str(starts[part]))
+                if (now := part - AHEAD) >= 0 and now < len(starts):
+                    self._multiply(f"_{name}_{now}", nodes, now)
         else:
             for node, result in zip(nodes, results, strict=True):
                 w.line(f"{result} = tl.zeros({self.rules.shape(node.result)}, tl.float32)", note=node.result.loc)
             with w.block(f"for _low in range(0, {size}, {self._height(source)}):"):
-                w.line(f"_{name}_part = {tile('_low')}")
-                for node, result in zip(nodes, results, strict=True):
-                    w.line(f"{result} = {self.rules.dot(f'_{name}_part', self._slice(node, '_low'), result)}")
+                heard(f"_{name}_part", "_low")
+                self._multiply(f"_{name}_part", nodes, None)
         for result in results:
             w.line(f"{result} = tl.where(_row, {result}, 0.0)")
+
+    def _multiply(self, tile: str, nodes: list[Node], part: int | None) -> None:
+        """Add the products of one tile: of number `part` with weights that are held, else with what `_low` starts."""
+        self.w.line(f"{tile} = {self.rules.factor(f'{tile}.to(tl.float32)')}")
+        for node in nodes:
+            result = self.plan.names[node.result]
+            weight = self._slice(node, "_low") if part is None else self._held_name(node, part)
+            added = [] if part == 0 else [result]
+            self.w.line(
+                f"{result} = {self.rules.dot(tile, weight, *added)}", note=node.result.loc if part == 0 else None
+            )

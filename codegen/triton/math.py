@@ -326,7 +326,7 @@ def _slice(pointer, first, rows, i, inside, down, across, height: tl.constexpr):
 def _heard(pointer, first, size, inside, width: tl.constexpr):
     """What the neurons from `first` on have published in the rows at `pointer`, 0 beyond the last."""
     i = first + tl.arange(0, width)[None, :]
-    return tl.load(pointer + i, inside & (i < size), 0, cache_modifier=".cg").to(tl.float32)
+    return tl.load(pointer + i, inside & (i < size), 0, cache_modifier=".cg")
 
 def _barrier(count, device: tl.constexpr):
     """Wait for all programs of this batch tile: together they add 2**31 to `count`, which turns its sign."""

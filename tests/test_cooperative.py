@@ -1,0 +1,128 @@
+"""Programs that share out the neurons of a time loop, under Triton's interpreter: alone, and several in lock step."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+import graphc as gc
+from graphc.ir import TargetError
+from graphc.passes.phases import phases_of
+from graphc.runtime import cooperative
+
+from .models.kernels import adjoint, cuba, draw, run_reference, schedule_of
+from .models.triton_kernels import for_triton, run_triton
+from .models.triton_lockstep import lockstep
+from .oracles import networks
+from .oracles.networks import SCALES, build
+
+pytestmark = pytest.mark.interpret
+
+TOLERANCE = 2e-4  # float32: steps of rounding, no spike at the threshold
+STORAGE = {"z": "uint8"}
+
+
+def cooperating(plan, programs, held=0):
+    plan = for_triton(plan, "cooperative", {"programs": programs, "held": held})
+    kernel = plan.kernels[0]
+    return replace(plan, kernels=(replace(kernel, phases=phases_of(kernel.graph)),))
+
+
+def assert_same(plan, steps, batch, start=0):
+    given = draw(plan, steps, batch)
+    with lockstep() as launches:
+        ours = run_triton(plan, given, steps, batch, start)
+    for name, tensor in run_reference(plan, given, steps, batch, start).items():
+        scale = max(1.0, float(tensor.abs().max()))
+        torch.testing.assert_close(ours[name].double(), tensor.double(), rtol=0, atol=TOLERANCE * scale, msg=name)
+    return ours, launches
+
+
+@pytest.mark.parametrize("held", [0, 1])
+@pytest.mark.parametrize("delay", [1, 4])  # a history in registers, and in memory
+def test_programs_hear_of_each_other_at_every_step(delay, held):
+    for neurons, programs, steps, batch in ((37, 3, 5, 17), (140, 5, 3, 1), (20, 3, 4, 2)):  # 20: a program without
+        plan = schedule_of(cuba(delay), "steps", {"hid": neurons}, "float32", {}, STORAGE)
+        ours, launches = assert_same(cooperating(plan, programs, held), steps, batch)
+        assert 0 < ours["z"].sum() < ours["z"].numel()
+        assert [launch.grid for launch in launches] == [(-(-batch // 16), programs, 1)]
+
+
+@pytest.mark.parametrize("held", [0, 1])
+def test_gradients_through_weights_wait_for_all_neurons(held):
+    for neurons, outputs, programs, steps, batch in ((37, 20, 3, 4, 19), (130, 1, 2, 3, 2)):
+        plan = schedule_of(adjoint(), "reverse", {"h": neurons, "o": outputs}, "float32")
+        assert_same(cooperating(plan, programs, held), steps, batch)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_in_which_programs_run_does_not_matter(seed):
+    plan = cooperating(schedule_of(cuba(1), "steps", {"hid": 40}, "float32", {}, STORAGE), 3)
+    given = draw(plan, 6, 3)
+    with lockstep():
+        wanted = run_triton(plan, given, 6, 3)
+    with lockstep(order="random", seed=seed):
+        ours = run_triton(plan, given, 6, 3)
+    assert wanted["z"].any() and all(torch.equal(ours[name], wanted[name]) for name in wanted)
+
+
+def test_batch_tiles_that_cannot_all_run_at_once_are_launched_in_turn(monkeypatch):
+    monkeypatch.setattr(cooperative, "running_at_once", lambda device: 5)
+    plan = cooperating(schedule_of(cuba(1), "steps", {"hid": 20}, "float32", {}, STORAGE, ("i2", "v2")), 2)
+    _, launches = assert_same(plan, 3, 70)  # five tiles of 16 samples
+    assert [launch.grid for launch in launches] == [(2, 2, 1), (2, 2, 1), (1, 2, 1)]
+    given, bad = draw(plan, 3, 70), torch.zeros(4, dtype=torch.int64)
+    given["x"][1, 66, 17] = float("nan")
+    with lockstep():
+        run_triton(plan, given, 3, 70, start=10, bad=bad)
+    assert bad.tolist() == [1, 11, 66, 17]
+
+
+def test_programs_that_a_device_cannot_run_at_once_are_refused(monkeypatch):
+    monkeypatch.setattr(cooperative, "running_at_once", lambda device: 2)
+    plan = cooperating(schedule_of(cuba(1), "steps", {"hid": 40}, "float32", {}, STORAGE), 3)
+    with pytest.raises(TargetError, match="3 programs wait for each other and the device runs 2") as refused:
+        run_triton(plan, draw(plan, 3, 2), 3, 2)
+    assert "stepwise" in str(refused.value)
+
+
+def gradients(case, target, steps, dtype, **options):
+    """Return outputs, final states and all gradients of one run over the first `steps` steps."""
+    torch.manual_seed(0)
+    model = gc.compile(case.network, target=target, dtype=dtype, **options)
+    x = torch.as_tensor(case.inputs["stim"][:steps].copy()).to(dtype).requires_grad_()
+    run = model.run(x)
+    found = dict(run.output) if isinstance(run.output, dict) else {"output": run.output}
+    found |= {name: v for name, v in run.state.items() if v.is_floating_point()}
+    torch.manual_seed(1)
+    sum((v * torch.randn(v.shape, dtype=torch.float64).to(dtype)).sum() for v in found.values()).backward()
+    grads = {name: p.grad for name, p in model.named_parameters()} | {"x": x.grad}
+    return {name: v.detach().double() for name, v in (found | grads).items() if v is not None}
+
+
+def assert_equals_the_reference(case, steps, **schedule):
+    wanted = gradients(case, "reference", steps, torch.float64)
+    ours = gradients(case, "triton", steps, torch.float32, schedule={"strategy": "cooperative", **schedule})
+    assert wanted.keys() == ours.keys() and wanted["x"].any()
+    for key, tensor in wanted.items():
+        scale = float(tensor.abs().max()) + 1e-30
+        atol = 0 if set(tensor.unique().tolist()) == {0.0, 1.0} else TOLERANCE  # spikes are equal
+        torch.testing.assert_close(ours[key] / scale, tensor / scale, rtol=0, atol=atol, msg=key)
+
+
+EVERY = [(name, topology) for name in SCALES for topology in ("recurrent", "delays", "layers")]
+SOME = [("LIF", "recurrent"), ("ALIF", "layers"), ("CuBaLIF", "delays")]
+
+
+@pytest.mark.parametrize(("name", "topology"), EVERY if os.environ.get("GRAPHC_EVERY_CASE") else SOME)
+def test_one_program_for_all_neurons_equals_the_reference(name, topology):
+    assert_equals_the_reference(build(name, topology), 12)
+
+
+def test_populations_that_programs_share_out_equal_the_reference(monkeypatch):
+    monkeypatch.setitem(networks.SIZES, "hid", 37)  # slices of 16: one is not full
+    monkeypatch.setitem(networks.SIZES, "top", 20)  # one program has none of these
+    with lockstep() as launches:
+        assert_equals_the_reference(build("ALIF", "layers"), 8, columns=16)
+    assert len(launches) == 2 and all(launch.grid == (1, 3, 1) for launch in launches)
