@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from graphc.ir import DeclarationError, Loc, Precision, Program, TargetError
@@ -59,12 +59,12 @@ def compile(
         raise DeclarationError(f"gc.compile takes a gc.Network, not a {type(network).__name__}", Loc.caller())
     if target not in TARGETS:
         raise TargetError(f"unknown target {target!r}", Loc.caller(), f"use one of {', '.join(map(repr, TARGETS))}")
-    trainable = _learning(learn)
+    learning = _learning(learn)
     chosen, layout = _precision(dtype, precision), dict(schedule or {})
     check_options(layout, Loc.caller())
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
-    learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if trainable else frozenset()
+    learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if learning else frozenset()
     program = compiler.program(Request(wrt=learned))
     import torch
 
@@ -72,7 +72,10 @@ def compile(
 
     if dtype is None or chosen == str(dtype).removeprefix("torch."):
         dtype = torch.float32
-    return Model(compiler, program, target, dtype, trainable, Options(chosen, tuple(sorted(layout.items()))))
+    options = Options(chosen, tuple(sorted(layout.items())))
+    if learning:
+        options = replace(options, checkpoint=learning.checkpoint, memory_budget=learning.memory_budget)
+    return Model(compiler, program, target, dtype, learning is not None, options)
 
 
 def _precision(dtype: Any, precision: str | None) -> Precision:
@@ -90,11 +93,11 @@ def _precision(dtype: Any, precision: str | None) -> Precision:
     )
 
 
-def _learning(learn: Any) -> bool:
-    if learn is None:
-        return False
-    if isinstance(learn, BPTT) or learn == "bptt":
-        return True
+def _learning(learn: Any) -> BPTT | None:
+    if learn is None or isinstance(learn, BPTT):
+        return learn
+    if learn == "bptt":
+        return BPTT()
     raise DeclarationError(f"learn={learn!r} names no learning", Loc.caller(), 'use None, "bptt" or gc.learn.BPTT(...)')
 
 

@@ -19,8 +19,11 @@ class BPTT(Learning):
     """Exact gradients by backpropagation through time.
 
     Args:
-        checkpoint: "auto" or "none"; steps between saved states are not supported yet.
-        memory_budget: bytes that backward may keep, None for no limit; a limit is not supported yet.
+        checkpoint: K keeps the state of every K-th step alone, and backward computes the steps between again. "none"
+            keeps what backward reads, whatever it takes; "auto" does too, but in the fewest chunks of equal length
+            that stay within `memory_budget` where there is one.
+        memory_budget: bytes that forward and backward of one call may allocate, outputs and gradients of inputs among
+            them; what the caller passes is not. A call that cannot stay within it is a TargetError.
     """
 
     checkpoint: int | Literal["auto", "none"] = "auto"
@@ -29,11 +32,10 @@ class BPTT(Learning):
     def __post_init__(self) -> None:
         """Refuse options that are no positive whole numbers."""
         for name, value in (("checkpoint", self.checkpoint), ("memory_budget", self.memory_budget)):
-            if value in ("auto", "none", None):
+            if value in (("auto", "none") if name == "checkpoint" else (None,)):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise DeclarationError(f"{name} of gc.learn.BPTT must be a positive int, not {value!r}", Loc.caller())
-            not_supported(f"{name}={value} of gc.learn.BPTT", Loc.caller(), 'use checkpoint="auto"')
 
 
 class _Later(Learning):

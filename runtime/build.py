@@ -24,13 +24,14 @@ from graphc.ir import (
     initial,
 )
 from graphc.ir.interpret import Mode, interpret
-from graphc.passes import Request, schedule
-from graphc.passes.footprint import last_uses
+from graphc.passes import Request, check_precision, keep_exact, schedule
+from graphc.passes.footprint import Footprint, footprint, last_uses
 from graphc.passes.observers import Dump
 
 from .buffers import Arena
 from .finite import Watch, check_watched, rows_of_checks, watched
 from .prologue import Prologue, Tensors
+from .stored import element_dtype, empty_as_numbers, row_shape
 
 DTYPES: dict[torch.dtype, Literal["float32", "float64"]] = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -42,10 +43,14 @@ class Options:
     Attributes:
         precision: of sequences and of the factors of products.
         schedule: a strategy and tiles that replace the defaults, by name.
+        checkpoint: steps between the states that a run keeps; "auto" where the budget decides; "none".
+        memory_budget: bytes that a training call may allocate.
     """
 
     precision: Precision = "float32"
     schedule: tuple[tuple[str, int | str], ...] = ()
+    checkpoint: int | Literal["auto", "none"] = "auto"
+    memory_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,9 @@ class Build:
     """The kernels of one key, and how to call them."""
 
     def __init__(self, program: Program, key: Key, arena: Arena) -> None:
+        precision = key.options.precision
+        check_precision(key.target, DTYPES[key.dtype], precision)
+        program = keep_exact(program, precision)
         self.program, self.key, self.arena = program, key, arena
         self.schedule: Schedule | None = None
         self.texts: dict[str, str] = {}
@@ -156,9 +164,7 @@ class Build:
         }
         if key.target != "reference":
             device, chosen = device_spec(self.device), dict(key.options.schedule)
-            self.schedule = schedule(
-                program, device, DTYPES[key.dtype], key.target, chosen, precision=key.options.precision
-            )
+            self.schedule = schedule(program, device, DTYPES[key.dtype], key.target, chosen, precision=precision)
             self.texts = emit(self.schedule)
             if (dump := Dump.from_environment()) is not None:
                 dump.write_kernels(self.schedule, self.texts)
@@ -192,7 +198,7 @@ class Build:
         ]
 
     def _fresh(self, buffer: Buffer) -> _Fresh:
-        tail = tuple(self.program.sizes[a] for a in buffer.type.axes)
+        tail = row_shape(buffer.storage, tuple(self.program.sizes[a] for a in buffer.type.axes))
         return _Fresh(buffer.kind, buffer.depth, buffer.type.batched, tail, self._storage(buffer))
 
     def _given(self) -> set[str]:
@@ -211,17 +217,36 @@ class Build:
         state = next((t for t in self.program.states if final(t.name) == name), None)
         type = self._types[name] if state is None else state.type
         lead = (steps,) if state is None else () if state.depth is None else (state.depth,)
-        return (*lead, batch, *(self.program.sizes[a] for a in type.axes))
+        tail = tuple(self.program.sizes[a] for a in type.axes)
+        if self.schedule is not None and name in self.schedule.buffers:
+            tail = row_shape(self.schedule.buffers[name].storage, tail)
+        return (*lead, batch, *tail)
 
     def storage(self, name: str) -> torch.dtype:
-        """Return the dtype of one of `outputs`."""
+        """Return the dtype of one of `outputs`, or of the gradient of an input or an output."""
         if self.schedule is not None and name in self.schedule.buffers:
             return self._storage(self.schedule.buffers[name])
         state = next((t for t in self.program.states if final(t.name) == name), None)
         return torch.int32 if state is not None and state.type.dtype == "int" else self.key.dtype
 
     def _storage(self, buffer: Buffer) -> torch.dtype:
-        return {"real": self.key.dtype, "uint8": torch.uint8, "int32": torch.int32}[buffer.storage]
+        return element_dtype(buffer.storage, self.key.dtype, self.key.options.precision)
+
+    def footprint(self, steps: int, batch: int) -> Footprint | None:
+        """Return the predicted bytes of one call; None where nothing is scheduled."""
+        if self.schedule is None:
+            return None
+        return footprint(self.schedule, self.results, steps, batch, None, self.pooled)
+
+    @property
+    def results(self) -> set[str]:
+        """Names that a caller gets of either half: outputs, records, gradients of inputs."""
+        return {*self.program.outputs, *(gradient(t.name) for t in self.program.inputs)}
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the arena keeps memory that was given up for tensors of the same size."""
+        return self.device.type == "cpu"
 
     def check(self) -> None:
         """Raise what an earlier run on a GPU found, waiting for it."""
@@ -246,18 +271,31 @@ class Build:
         for before, after in zip(self.initial_names, self.final_names, strict=True):
             if after not in env:
                 env[after] = env[before]
-        results = [env[name] for name in self.outputs]
         # The interpreter computes in one dtype; a kernel's results have their own already.
-        return [t if t.dtype is d else t.to(d) for t, d in zip(results, self._result_dtypes, strict=True)]
+        results = [env[name] for name in self.outputs]
+        results = [t if t.dtype is d else t.to(d) for t, d in zip(results, self._result_dtypes, strict=True)]
+        if self._interprets(extent):
+            shapes = [self.shape(name, extent.steps, extent.batch) for name in self.outputs]
+            return [t if t.numel() else t.reshape(shape) for t, shape in zip(results, shapes, strict=True)]
+        return results
 
     def backward(self, given: Tensors, extent: Extent) -> Tensors:
         """Run the backward half; `given` also holds what was saved and the gradients of outputs and final states."""
         given = given | self._final_histories(given)
-        return self._run(given, extent, backward=True)
+        env = self._run(given, extent, backward=True)
+        if self._interprets(extent):
+            env |= {n: env[n].to(self.storage(n)) for t in self.program.inputs if (n := gradient(t.name)) in env}
+        return env
+
+    def _interprets(self, extent: Extent) -> bool:
+        """Whether a call runs no kernels: that of the reference, or one without elements."""
+        return self.schedule is None or extent.steps == 0 or extent.batch == 0
 
     def _run(self, env: Tensors, extent: Extent, backward: bool) -> Tensors:
         """Return `env` with what one half makes, without the sequences that only its kernels read."""
-        if self.schedule is None or extent.steps == 0 or extent.batch == 0:
+        if self._interprets(extent):
+            if self.schedule is not None:
+                env = empty_as_numbers(env, self.schedule, self.key.dtype)
             env = interpret(self._watched, env | extent.entries(), self.mode, backward)
             if not backward:
                 check_watched(self.program, env, extent.start)

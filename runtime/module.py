@@ -6,7 +6,7 @@ import copy
 import itertools
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,11 +16,12 @@ from torch import nn
 from graphc.ir import GraphcError, Program, TargetError, initial
 from graphc.passes import Request
 
-from . import autograd
+from . import autograd, checkpoint
 from .arguments import checked_inputs, checked_state, named_inputs
 from .buffers import Arena
 from .build import DTYPES, Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
+from .products import NARROW
 from .prologue import initial_state
 
 State = dict[str, torch.Tensor]
@@ -94,8 +95,7 @@ class Model(nn.Module):
         options: Options = Options(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        if dtype not in DTYPES:
-            raise TargetError(f"dtype {dtype} is not supported", hint="use torch.float32 or torch.float64")
+        _check_dtype(dtype)
         self._compiler, self._program, self._target, self._trainable = compiler, program, target, trainable
         self._options = options
         self._start()
@@ -143,6 +143,20 @@ class Model(nn.Module):
     def dtype(self) -> torch.dtype:
         """The state dtype: float32, or float64 after `model.double()`."""
         return self._like.dtype
+
+    @property
+    def io_dtype(self) -> torch.dtype:
+        """The dtype of inputs, outputs and records, and of their gradients: narrow where the precision is."""
+        return NARROW.get(self._options.precision, self.dtype)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Model:
+        """Move or cast the model, as `to`, `double` and `half` ask; states have no dtype of half the width.
+
+        Raises:
+            TargetError: another dtype than float32 or float64.
+        """
+        _check_dtype(fn(self._like).dtype)
+        return super()._apply(fn, recurse)
 
     def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
@@ -255,8 +269,6 @@ class Model(nn.Module):
 
     def _key(self, record: tuple[str, ...], wrt: frozenset[str], whole: bool, target: str | None = None) -> Key:
         device = self._like.device
-        if self.dtype not in DTYPES:
-            raise TargetError(f"dtype {self.dtype} is not supported", hint="use model.float() or model.double()")
         target = target or self._target
         if target == "auto":
             target = "triton" if device.type == "cuda" else "c"
@@ -268,7 +280,7 @@ class Model(nn.Module):
             with self._lock:
                 build = self._builds.get(key)
                 if build is None:
-                    build = Build(self._compiler.program(key.request), key, self._arena)
+                    build = checkpoint.build(self._compiler.program, key, self._arena)
                     build.name = f"{self._serial}/{key}"
                     autograd.BUILDS[build.name] = build
                     self._builds[key] = build
@@ -284,7 +296,7 @@ class Model(nn.Module):
         batch: int | None,
         whole: bool,
     ) -> tuple[Any, dict[str, torch.Tensor], State]:
-        xs, steps, batch = checked_inputs(self._program, self._like, inputs, steps, batch)
+        xs, steps, batch = checked_inputs(self._program, self._like, inputs, steps, batch, self.io_dtype)
         parameters = read_parameters(self, self._program)
         check_parameters(self._program, parameters, self._like)
         if state is None and self._program.draws:
@@ -372,6 +384,17 @@ def _restored(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)
     return model
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    if dtype in DTYPES:
+        return
+    narrow = dtype in NARROW.values()
+    precision = f'gc.compile(network, precision="{str(dtype).removeprefix("torch.")}") rounds sequences and factors'
+    raise TargetError(
+        f"dtype {dtype} is not supported: states are float32 or float64",
+        hint=precision if narrow else "use torch.float32 or torch.float64",
+    )
 
 
 def _short(name: str) -> str:
