@@ -8,7 +8,7 @@ from .graph import Graph
 from .node import Node, Value
 from .ops import Const, Map, Ode, Propagator, Read, Spike, Test, Time
 from .program import Program
-from .schedule import Kernel, Schedule
+from .schedule import Kernel, Schedule, StepBuffer
 
 
 @singledispatch
@@ -56,9 +56,17 @@ def _kernel(kernel: Kernel) -> str:
     options = "".join(f" {key}={value}" for key, value in kernel.options.items())
     lines = [f"kernel {kernel.name} {kernel.kind} {kernel.strategy}{options}"]
     lines += [f"  reads {name}" for name in kernel.reads] + [f"  writes {name}" for name in kernel.writes]
-    for number, loop in enumerate(kernel.loops):
+    lines += [f"  hands on {_step_buffer(b)}" for b in kernel.buffers]
+    lines += [_indent(_kernel(part)) for part in kernel.parts]
+    for number, loop in enumerate(kernel.loops if not kernel.parts else ()):
         lines += [f"  loop {number}:"] + [f"    {_node(node)}" for node in loop]
     return "\n".join(lines)
+
+
+def _step_buffer(buffer: StepBuffer) -> str:
+    row = "" if buffer.row is None else f"[{buffer.row}]"
+    start, end = f" from {buffer.init}{row}" if buffer.init else "", f" to {buffer.final}" if buffer.final else ""
+    return f"{buffer.name}: {buffer.type} as {buffer.storage}{start}{end}"
 
 
 def _node(node: Node) -> str:

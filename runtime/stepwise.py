@@ -197,7 +197,7 @@ class Stepwise:
             return self._allocate(given, batch, device, checks)
         key = (
             device,
-            torch.cuda.current_stream(device).cuda_stream,
+            stream_of(device),
             batch,
             checks,
             *((given[name].data_ptr(), given[name].stride(), given[name].dtype) for name in self._baked),
@@ -289,6 +289,12 @@ def _read_before_written(kernel: Kernel) -> set[str]:
 def _rows_of_checks(kernel: Kernel) -> dict[str, int]:
     """Return the row of words of every part with checks."""
     return {name: row for row, name in enumerate(p.name for p in kernel.parts if p.checks)}
+
+
+def stream_of(device: torch.device) -> int:
+    """Return the handle of the current stream."""
+    handle: int = torch.cuda.current_stream(device).cuda_stream
+    return handle
 
 
 def recordable(device: torch.device) -> bool:
