@@ -2,7 +2,18 @@
 
 from .base import Observer, Pass, Request, run_passes
 from .pipeline import pipeline
-from .schedule import schedule
+from .schedule import check_precision, schedule
+from .storage import keep_exact
 from .strategy import check_options
 
-__all__ = ["Observer", "Pass", "Request", "check_options", "pipeline", "run_passes", "schedule"]
+__all__ = [
+    "Observer",
+    "Pass",
+    "Request",
+    "check_options",
+    "check_precision",
+    "keep_exact",
+    "pipeline",
+    "run_passes",
+    "schedule",
+]

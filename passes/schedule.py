@@ -61,7 +61,7 @@ def schedule(
         TargetError: the target has no strategy for a loop of this program, or not this precision.
     """
     check_options(tuned or {})
-    _check_precision(target, dtype, precision)
+    check_precision(target, dtype, precision)
     program = keep_exact(program, precision)
     kernels: list[Kernel] = []
     for region in program.regions:
@@ -84,7 +84,8 @@ def schedule(
     )
 
 
-def _check_precision(target: str, dtype: Dtype, precision: Precision) -> None:
+def check_precision(target: str, dtype: Dtype, precision: Precision) -> None:
+    """Raise a TargetError unless `target` computes in `precision`, with states in `dtype`."""
     if precision == "float32":
         return
     if target != "triton":

@@ -7,7 +7,22 @@ from typing import Any
 
 import torch
 
-from graphc.ir import GraphcError, Loc, Program, Type
+from graphc.ir import GraphcError, Loc, Program, TargetError, Type
+
+from .build import DTYPES
+from .products import NARROW
+
+
+def check_dtype(dtype: torch.dtype) -> None:
+    """Raise a TargetError unless states can be of `dtype`."""
+    if dtype in DTYPES:
+        return
+    narrow = dtype in NARROW.values()
+    precision = f'gc.compile(network, precision="{str(dtype).removeprefix("torch.")}") rounds sequences and factors'
+    raise TargetError(
+        f"dtype {dtype} is not supported: states are float32 or float64",
+        hint=precision if narrow else "use torch.float32 or torch.float64",
+    )
 
 
 def named_inputs(program: Program, inputs: Any) -> dict[str, torch.Tensor]:
@@ -23,9 +38,9 @@ def named_inputs(program: Program, inputs: Any) -> dict[str, torch.Tensor]:
 
 
 def checked_inputs(
-    program: Program, like: torch.Tensor, inputs: Any, steps: int | None, batch: int | None
+    program: Program, like: torch.Tensor, inputs: Any, steps: int | None, batch: int | None, dtype: torch.dtype
 ) -> tuple[list[torch.Tensor], int, int]:
-    """Return the inputs in order, T and B."""
+    """Return the inputs in order, T and B; each must be on the device of `like` and of `dtype`."""
     named = named_inputs(program, inputs)
     for tensor in program.inputs:
         if tensor.name not in named:
@@ -37,7 +52,7 @@ def checked_inputs(
     found: list[torch.Tensor] = []
     for tensor in program.inputs:
         x = named[tensor.name]
-        found.append(_checked(like, tensor.name, x, program.sizes[tensor.type.axes[0]], tensor.loc))
+        found.append(_checked(like, tensor.name, x, program.sizes[tensor.type.axes[0]], tensor.loc, dtype))
         if (steps is not None and x.shape[0] != steps) or (batch is not None and x.shape[1] != batch):
             raise GraphcError(
                 f"input '{tensor.name}' has T, B = {tuple(x.shape[:2])}, "
@@ -50,22 +65,28 @@ def checked_inputs(
     return found, steps, 1 if batch is None else batch
 
 
-def _checked(like: torch.Tensor, name: str, x: Any, size: int, loc: Loc | None) -> torch.Tensor:
+def _checked(like: torch.Tensor, name: str, x: Any, size: int, loc: Loc | None, dtype: torch.dtype) -> torch.Tensor:
     if not isinstance(x, torch.Tensor):
         raise GraphcError(f"input '{name}' is a {type(x).__name__}, no tensor", loc)
     if x.dim() != 3 or x.shape[2] != size:
         raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
-    if x.dtype != like.dtype:
-        raise GraphcError(
-            f"input '{name}' is {x.dtype}, but the model computes in {like.dtype}",
-            loc,
-            f"pass {name}.to({like.dtype})",
-        )
+    if x.dtype != dtype:
+        does = f"computes in {dtype}" if dtype == like.dtype else f"takes {dtype}"
+        raise GraphcError(f"input '{name}' is {x.dtype}, but the model {does}", loc, _cast(name, x.dtype, dtype))
     if x.device != like.device:
         raise GraphcError(
             f"input '{name}' is on {x.device}, the model on {like.device}", loc, "move one of them with .to()"
         )
     return x
+
+
+def _cast(name: str, given: torch.dtype, wanted: torch.dtype) -> str:
+    """Return what to do about an input of another dtype; it is never cast in silence, autocast or not."""
+    hint = f"pass {name}.to({wanted})"
+    if given in (torch.bfloat16, torch.float16) and wanted == torch.float32:
+        precision = str(given).removeprefix("torch.")
+        hint += f", or gc.compile(network, precision={precision!r}), which takes what autocast makes of it"
+    return hint
 
 
 def checked_state(

@@ -100,7 +100,7 @@ def run_backward(
         if name in build.program.outputs:
             shape = build.shape(name, steps, batch)
             # One row of zeros, expanded: an output that takes no part in the loss costs no memory.
-            zeros = torch.zeros(shape[2:], dtype=build.key.dtype, device=build.device)
+            zeros = torch.zeros(shape[2:], dtype=build.storage(wanted_name), device=build.device)
             given[wanted_name] = zeros.expand(shape) if grad is None else sequence(grad)
         elif wanted_name in build.backward_reads or name in build.history_finals:
             before = given[initial(name.removesuffix("@final"))]

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from graphc.ir import GraphcError, Program, TargetError, initial
+from graphc.ir import GraphcError, Program, initial
 from graphc.passes import Request
 
 from . import autograd, checkpoint
-from .arguments import checked_inputs, checked_state, named_inputs
+from .arguments import check_dtype, checked_inputs, checked_state, named_inputs
 from .buffers import Arena
-from .build import DTYPES, Build, Key, Options
+from .build import Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .products import NARROW
 from .prologue import initial_state
@@ -95,7 +95,7 @@ class Model(nn.Module):
         options: Options = Options(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        _check_dtype(dtype)
+        check_dtype(dtype)
         self._compiler, self._program, self._target, self._trainable = compiler, program, target, trainable
         self._options = options
         self._start()
@@ -155,7 +155,7 @@ class Model(nn.Module):
         Raises:
             TargetError: another dtype than float32 or float64.
         """
-        _check_dtype(fn(self._like).dtype)
+        check_dtype(fn(self._like).dtype)
         return super()._apply(fn, recurse)
 
     def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
@@ -384,17 +384,6 @@ def _restored(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name not in frozen)
     return model
-
-
-def _check_dtype(dtype: torch.dtype) -> None:
-    if dtype in DTYPES:
-        return
-    narrow = dtype in NARROW.values()
-    precision = f'gc.compile(network, precision="{str(dtype).removeprefix("torch.")}") rounds sequences and factors'
-    raise TargetError(
-        f"dtype {dtype} is not supported: states are float32 or float64",
-        hint=precision if narrow else "use torch.float32 or torch.float64",
-    )
 
 
 def _short(name: str) -> str:
