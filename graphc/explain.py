@@ -25,6 +25,7 @@ from graphc.ir import (
     Test,
     Time,
 )
+from graphc.passes.launches import launches_in_words
 
 from .card import card_of
 from .jacobian import show_jacobian, step_jacobian
@@ -149,7 +150,8 @@ def _parameter(p: Parameter, program: Program) -> str:
 def _kernels(build: Build) -> list[str]:
     if build.schedule is None:
         return ["none: the reference target interprets the program"]
-    return [_kernel(k) for k in build.schedule.kernels]
+    launches = [launches_in_words(build.schedule)] if build.schedule.target == "triton" else []
+    return [*(_kernel(k) for k in build.schedule.kernels), *launches]
 
 
 def _kernel(kernel: Kernel) -> str:
