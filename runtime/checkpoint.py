@@ -162,7 +162,7 @@ class Checkpointed(Build):
         results = self._empty((*self.program.outputs, *self.saved), extent)
         written = _written(plain, backward=False).intersection(self.program.outputs).difference(given)
         for index, (rows, part) in enumerate(self._chunks(extent)):
-            own = self._rows(given, rows) | {name: results[name][rows] for name in written}
+            own = self._part(given, rows) | {name: results[name][rows] for name in written}
             found = dict(zip(plain.outputs, plain.forward(own, part), strict=True))
             for name in self.program.outputs:
                 _put(results[name][rows], found[name])
@@ -181,11 +181,11 @@ class Checkpointed(Build):
             return env | {total: _sum(env, parts) for total, parts in self._parts.items() if len(parts) > 1}
         _, again = self.cut()
         inputs = {gradient(t.name): given[t.name] for t in self.program.inputs if t.name in self.key.request.wrt}
-        found = {name: self.arena.empty(x.shape, x.dtype, self.device) for name, x in inputs.items()}
+        found = {name: self.arena.empty(x.shape, self.storage(name), self.device) for name, x in inputs.items()}
         placed = _written(again, backward=True).intersection(inputs)
         arriving = {name: g for name in map(gradient, self.final_names) if (g := given.get(name)) is not None}
         for index, (rows, part) in reversed(list(enumerate(self._chunks(extent)))):
-            own = self._rows(given, rows) | {name: found[name][rows] for name in placed}
+            own = self._part(given, rows) | {name: found[name][rows] for name in placed}
             if index:
                 own |= {initial(t.name): given[name][index - 1] for name, t in self._states.items()}
             for state in self._real_states():
@@ -232,7 +232,7 @@ class Checkpointed(Build):
             rows = slice(first, min(first + every, extent.steps))
             yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, every)
 
-    def _rows(self, given: Tensors, rows: slice) -> Tensors:
+    def _part(self, given: Tensors, rows: slice) -> Tensors:
         """Return what one chunk is given: its rows of inputs and gradients of outputs, and what has no rows."""
         cut = {t.name for t in self.program.inputs} | {gradient(name) for name in self.program.outputs}
         whole = given.keys() - {*self.program.outputs, *self.saved, *map(gradient, self.final_names)}
