@@ -125,4 +125,4 @@ def test_populations_that_programs_share_out_equal_the_reference(monkeypatch):
     monkeypatch.setitem(networks.SIZES, "top", 20)  # one program has none of these
     with lockstep() as launches:
         assert_equals_the_reference(build("ALIF", "layers"), 8, columns=16)
-    assert len(launches) == 2 and all(launch.grid == (1, 3, 1) for launch in launches)
+    assert [launch.grid for launch in launches].count((1, 3, 1)) == 2

@@ -160,7 +160,10 @@ class CooperativeEmitter(KernelEmitter):
 
     def _multiply(self, tile: str, nodes: list[Node], part: int | None) -> None:
         """Add the products of one tile: of number `part` with weights that are held, else with what `_low` starts."""
-        self.w.line(f"{tile} = {self.rules.factor(f'{tile}.to(tl.float32)')}")
+        source = nodes[0].operands[0]
+        heard = f"{tile}.to(tl.float32)" if self.plan.exchanges[source].storage == "uint8" else tile
+        if (factor := self.rules.factor(heard)) != tile:
+            self.w.line(f"{tile} = {factor}")
         for node in nodes:
             result = self.plan.names[node.result]
             weight = self._slice(node, "_low") if part is None else self._held_name(node, part)

@@ -33,8 +33,8 @@ REGISTER_DEPTH = {"elementwise": 8, "resident": 2, "cooperative": 2, "step": 0}
 
 NARROW = ("bfloat16", "float16")
 
-TILE = 128
-"""Rows of a weight matrix that a cooperative program multiplies at once."""
+TILE = {"float32": 32, "tf32": 128, "bfloat16": 128, "float16": 128}
+"""Rows of a weight matrix that a cooperative program multiplies at once: without tensor cores 64 take all registers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,11 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         precision=schedule.precision,
         warps=kernel.options.get("warps", 4),
         unroll=kernel.options.get("unroll", 1) if tiled else 1,
-        depth=TILE if programs else 64 if schedule.precision == "float32" else max(columns.values(), default=1),
+        depth=TILE[schedule.precision]
+        if programs
+        else 64
+        if schedule.precision == "float32"
+        else max(columns.values(), default=1),
     )
 
 
@@ -216,13 +220,14 @@ def _without(kernel: Kernel, handed: Container[History]) -> Kernel:
 
 
 def _exchanges(kernel: Kernel, names: Mapping[Value, str], precision: Precision) -> dict[Value, Pointer]:
-    """Return where programs leave what the products of other programs read: spikes as bytes, else as they multiply."""
+    """Return where programs leave what the products of other programs read, as these multiply it.
+
+    Spikes are bytes where a product is of single multiplications: they hide the conversion, of a quarter of their rate.
+    """
     wide: Storage = "narrow" if precision in NARROW else "real"
     heard = dict.fromkeys(n.operands[0] for phase in kernel.phases for n in phase.products)
-    return {
-        v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v.type.dtype == "bool" else wide, depth=2)
-        for v in heard
-    }
+    bytes_ = {v for v in heard if v.type.dtype == "bool" and precision == "float32"}
+    return {v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v in bytes_ else wide, depth=2) for v in heard}
 
 
 def power_of_two(size: int) -> int:
