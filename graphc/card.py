@@ -8,14 +8,22 @@ from dataclasses import dataclass
 
 import sympy
 
-from graphc.ir import Program
+from graphc.ir import Precision, Program
 
 from .lower import evaluation_order
 from .network import Connection, Network, Population
 
-NUMERICS = (
-    "fast: sums in any order, no contraction, no flush of NaN; spikes of one target are those of another up to rounding"
-)
+_SPIKES = "spikes of one target are those of another up to rounding"
+NUMERICS = {
+    "float32": f"fast: sums in any order, no contraction outside products, IEEE products, no flush of NaN; {_SPIKES}",
+    "tf32": f"loose: factors of products rounded to tf32, products summed in float32; else as fast; {_SPIKES}",
+} | {
+    narrow: f"loose: sequences, inputs and outputs among them, and factors of products rounded to {narrow}; products "
+    f"summed in float32, states and coefficients in float32, spikes from conditions that were not rounded; {_SPIKES}"
+    for narrow in ("bfloat16", "float16")
+}
+"""The level of numerics by precision, and what is rounded."""
+
 ORDER = "deliver, receive, integrate and update, threshold, reset, output and record"
 DELAYS = "a spike of step t acts from the start of step t + d; before step 0 spikes, inputs and drives are 0"
 
@@ -41,19 +49,21 @@ class Card:
         return f"semantics card {self.hash}\n" + "\n".join(f"  {line}" for line in self.text.splitlines())
 
 
-def card_of(network: Network, program: Program, dtype: str) -> Card:
+def card_of(network: Network, program: Program, dtype: str, precision: Precision = "float32") -> Card:
     """Return the card of `network`.
 
     Args:
         network: what was declared.
         program: the same after `discretize`, whose notes say how every state is integrated.
         dtype: of the states.
+        precision: of sequences and of the factors of products.
     """
     order = evaluation_order(network)
     lines = [
         ("dt", f"{network.dt!r} ms"),
         ("dtype", dtype),
-        ("numerics", NUMERICS),
+        ("precision", precision),
+        ("numerics", NUMERICS[precision]),
         ("update order", f"{ORDER}; populations in the order {', '.join(order)}"),
         ("delays", DELAYS),
     ]

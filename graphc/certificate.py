@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .compile import NetworkCompiler
 
 # Largest distance relative to the largest value; ROUNDING is for the |condition| at which a spike may differ.
-VALUES = {"float32": 1e-4, "float64": 1e-9}
-GRADIENTS = {"float32": 1e-3, "float64": 1e-8}
-ROUNDING = {"float32": 1e-4, "float64": 1e-10}
+VALUES = {"float32": 1e-4, "float64": 1e-9, "tf32": 5e-3, "bfloat16": 5e-2, "float16": 5e-3}
+GRADIENTS = {"float32": 1e-3, "float64": 1e-8, "tf32": 2e-2, "bfloat16": 2e-1, "float16": 2e-2}
+ROUNDING = {"float32": 1e-4, "float64": 1e-10, "tf32": 5e-3, "bfloat16": 5e-2, "float16": 5e-3}
 
 
 @dataclass(frozen=True)
@@ -80,29 +80,31 @@ def certify(model: Model, compiler: NetworkCompiler, inputs: Any, steps: int | N
     """
     import torch
 
-    dtype = str(model.dtype).removeprefix("torch.")
+    kind = dtype = str(model.dtype).removeprefix("torch.")
     network = compiler.network
     spiking = [n for n in evaluation_order(network) if network.populations[n].neuron.spike is not None]
     records = tuple(f"{p.name}.{s}" for p in network.populations.values() for s in _observed(p))
     state = model.initial_state(batch or _batch(inputs)) if compiler.lowered(()).draws else None
     target = _run_target(model, inputs, records, state, steps, batch)
+    if (precision := model.last_build().key.options.precision) != "float32":
+        kind, dtype = precision, f"{dtype} rounded to {precision}"
     length, samples = next(iter(target.sequences.values())).shape[:2]
     reference = _run_reference(model, compiler, inputs, records, spiking, state, length, samples)
-    rows, paths = _lockstep(target, reference, spiking, ROUNDING[dtype])
+    rows, paths = _lockstep(target, reference, spiking, ROUNDING[kind])
     for name in records:
         if name.endswith(".spike"):
             continue
-        rows.append(_distance(name, "values", target.sequences[name], reference.sequences[name], paths, VALUES[dtype]))
+        rows.append(_distance(name, "values", target.sequences[name], reference.sequences[name], paths, VALUES[kind]))
     for name in model.last_build().program.outputs:
         if name not in records:
             a, b = target.sequences[name], reference.sequences[name]
-            rows.append(_distance(name, "values", a, b, paths, VALUES[dtype]))
+            rows.append(_distance(name, "values", a, b, paths, VALUES[kind]))
     outputs = compiler.lowered(()).outputs
     if any(target.sequences[n].requires_grad for n in outputs):
-        rows += _gradients(target, reference, outputs, paths, GRADIENTS[dtype])
+        rows += _gradients(target, reference, outputs, paths, GRADIENTS[kind])
     for name in spiking:
         z = target.sequences[f"{name}.spike"].detach()
-        rate = float(z.mean()) if z.numel() else 0.0
+        rate = float(z.double().mean()) if z.numel() else 0.0
         rows.append(Row(name, "liveness", f"{rate:.4f} spikes per neuron and step", rate > 0))
     compared = float(paths.to(torch.float64).mean()) if paths.numel() else 0.0
     rows.append(

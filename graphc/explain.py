@@ -46,13 +46,14 @@ def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Buil
     """
     discrete = next(program for _, program in stages if program.stage != "declared")
     program = stages[-1][1]
-    card = card_of(network, discrete, str(build.key.dtype).removeprefix("torch."))
+    card = card_of(network, discrete, str(build.key.dtype).removeprefix("torch."), build.key.options.precision)
     sections = [
         ("one step, after discretisation", equations(discrete)),
         ("step Jacobian, entries that are not zero by structure", show_jacobian(step_jacobian(discrete))),
         ("inputs without a connection, which are 0", unconnected(network)),
         ("parameters", [_parameter(p, program) for p in program.parameters]),
         ("kernels", _kernels(build)),
+        ("storage of sequences", storages(build)),
         ("saved for backward", saved(build)),
         ("notes of the passes", [f"{about}: {line}" for about, line in program.notes]),
     ]
@@ -132,11 +133,29 @@ def saved(build: Build) -> list[str]:
         size = build.storage(name).itemsize
         count = math.prod(build.shape(name, 1, 1))
         total += size * count
+        each, many = ("32 neurons", "words") if _is_bits(build, name) else ("neuron", "neurons")
         lines.append(
-            f"{name.removeprefix('saved ')}: {size} byte{'s' * (size > 1)} per neuron and step, {count} neurons"
+            f"{name.removeprefix('saved ')}: {size} byte{'s' * (size > 1)} per {each} and step, {count} {many}"
         )
     if lines:
         lines.append(f"{total} bytes per step and sample, beside the inputs and outputs that the caller has")
+    return lines
+
+
+def _is_bits(build: Build, name: str) -> bool:
+    return build.schedule is not None and name in (b := build.schedule.buffers) and b[name].storage == "bits"
+
+
+def storages(build: Build) -> list[str]:
+    """Return how the sequences that kernels hand on are stored, with the reason where a choice was made."""
+    if build.schedule is None:
+        return []
+    lines = []
+    for buffer in build.schedule.buffers.values():
+        if buffer.kind == "sequence":
+            dtype = str(build.storage(buffer.name)).removeprefix("torch.")
+            kind = {"bits": "a bit", "condition": f"{dtype} that keeps the sign"}.get(buffer.storage, dtype)
+            lines.append(f"{buffer.name}: {kind}" + (f", {buffer.reason}" if buffer.reason else ""))
     return lines
 
 

@@ -107,7 +107,10 @@ def describe(key: Key) -> str:
     request = key.request
     records = f"records {', '.join(request.records)}" if request.records else "no records"
     wrt = f"gradients of {', '.join(sorted(request.wrt))}" if request.wrt else "no gradients"
-    return f"target {key.target}, {key.device}, {str(key.dtype).removeprefix('torch.')}, {records}, {wrt}"
+    precision = key.options.precision
+    rounded = f" rounded to {precision}" if precision != "float32" else ""
+    dtype = str(key.dtype).removeprefix("torch.") + rounded
+    return f"target {key.target}, {key.device}, {dtype}, {records}, {wrt}"
 
 
 def _ptx(build: Build, plan: Schedule, backward: bool) -> str:

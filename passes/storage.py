@@ -167,7 +167,7 @@ class _Choice:
         if multiplied:
             return "narrow", "it enters or leaves a product over all steps"
         if self._is_condition():
-            return "condition", "its sign, which is the spike, survives the rounding"
+            return "condition", "the backward half tells the spike from it"
         return "real", "time loops read it and need all of its digits"
 
     def _not_bits(self) -> str | None:

@@ -20,7 +20,7 @@ def check_dtype(dtype: torch.dtype) -> None:
     narrow = dtype in NARROW.values()
     precision = f'gc.compile(network, precision="{str(dtype).removeprefix("torch.")}") rounds sequences and factors'
     raise TargetError(
-        f"dtype {dtype} is not supported: states are float32 or float64",
+        f"dtype {dtype} is not supported",
         hint=precision if narrow else "use torch.float32 or torch.float64",
     )
 
