@@ -65,9 +65,7 @@ def test_coefficients_and_initial_state_wait_for_nothing(name):
 
 def test_numbers_alone_are_made_on_the_device():
     v, x = gc.state("v"), gc.input("x")
-    neuron = gc.Neuron(
-        "Plain", ode={v: -v / 10}, receive={v: v + x}, spike=gc.Spike(v > 1), reset={v: 0}, init={v: 0.5}
-    )
+    plain = gc.Neuron("Plain", ode={v: -v / 10}, receive={v: v + x}, init={v: 0.5})
     net = gc.Network(dt=1.0)
     net.input("x", 4)
     net.population("hid", plain, 4)
