@@ -34,8 +34,8 @@ from .oracles.networks import SCALES
 TABLE = Path(__file__).parent / "golden" / "triton_static.txt"
 SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "elementwise": dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "float64"), (1024,)),
-    "resident": {"float32": (64, 128), "tf32": (64, 128), "bfloat16": (256,), "float16": (256,), "float64": (32,)},
-    "cooperative": dict.fromkeys(("float32", "tf32", "bfloat16", "float16"), (512, 1024)),
+    "resident": {"float32": (64, 128), "tf32": (128,), "bfloat16": (256,), "float16": (256,), "float64": (32,)},
+    "cooperative": {"float32": (512,), "tf32": (512,), "bfloat16": (1024,), "float16": (1024,)},
     "stepwise": dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "float64"), (4096,)),
 }
 """Strategy -> precision -> neurons; a state of float64 goes by the name of its dtype."""
