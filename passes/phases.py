@@ -108,8 +108,10 @@ class Parts:
              %v = map k*v0 + d                                    hid: reads "step d", "step v" and writes "step v",
              %z = spike v                                              z -> "step z1" for the next step
 
-    A part hands on what another one reads, and what the next step starts from, in a StepBuffer. States and histories of
-    an axis are written by its last part; a shift that an earlier part or a product reads is handed on a step before.
+    A part hands on what another one reads, and what the next step starts from, in a StepBuffer. Histories of an axis
+    are written by its last part, and so is a state, unless the part that computes it is the last to read what it was. A
+    shift that an earlier part or a product reads is handed on a step before; one by a single step of what a product
+    makes stays where it is until that product is made again.
     The histories of a part have no tensors: who runs it keeps their rows, and those of histories that no part has.
     """
 
@@ -122,6 +124,7 @@ class Parts:
         self.inputs = {i.value: i for i in self.graph.inputs}
         self.narrow = precision in ("bfloat16", "float16")
         self.names = Names(v.name for v in self.graph.values)
+        self.standing: list[History] = []
         self.buffers: dict[str, StepBuffer] = {}
         self.staged: dict[str, dict[str, Value]] = {}  # axis -> buffer -> what its last part leaves in it
         self.handed: dict[tuple[int, str], dict[str, Value]] = {}  # part -> buffer -> value
@@ -131,11 +134,30 @@ class Parts:
         for node in self.graph.nodes:
             if not isinstance(node, (*MIXING, Read)) and (axis := axis_of(node.result)):
                 self.last[axis] = max(self.last[axis], self.level[node.result])
-        for value in self.graph.results:  # a result of a late product
+        self.users = self.graph.users()
+        self.standing = [h for h in self.graph.histories if self._stays(h)]
+        for value in self._results():  # a result of a late product
             if (axis := axis_of(value)) in self.last:
                 self.last[axis] = max(self.last[axis], self.level.get(value, 0))
         for carry in self.graph.carries:
             self._buffer(self._state(carry), carry.current.type, carry.init, None, carry.final)
+        for h in self.standing:
+            self._buffer(f"step {h.value.name}", h.value.type, h.init, 0 if h.init else None, h.final)
+
+    def _results(self) -> list[Value]:
+        """Return what parts write of the results of the loop."""
+        graph = self.graph
+        written = [o.value for o in graph.outputs] + [c.next for c in graph.carries]
+        return written + [h.value for h in graph.histories if h not in self.standing]
+
+    def _stays(self, history: History) -> bool:
+        """Return whether all that read what a product made a step ago do so before it is made again."""
+        if history.depth > 1 or not isinstance(self.definition.get(history.value), MIXING):
+            return False
+        shifts = {n.result for n in self.graph.nodes if isinstance(n, Read) and n.history == history.name}
+        readers = [u for v in shifts for u in self.users[v]]
+        early = all(self.level[u.result] < self.level[history.value] for u in readers)
+        return early and not any(isinstance(u, MIXING) for u in readers) and shifts.isdisjoint(self.graph.results)
 
     def _has_work(self, axis: str) -> bool:
         """Whether more is to be done for an axis than to keep the last rows of an input."""
@@ -185,6 +207,8 @@ class Parts:
         kind = "factor" if factor else "step"
         if isinstance(node, Read):
             history = self.graph.history(node.history)
+            if history in self.standing:
+                return f"step {history.value.name}"
             row = history.depth - node.delay if history.init else None
             name = self._buffer(f"{kind} {value.name}", value.type, history.init, row, factor=factor)
             axis = axis_of(value)
@@ -209,6 +233,9 @@ class Parts:
             return history.value
         return Value(self.names.fresh(f"{node.result.name}_next"), node.result.type, node.result.loc)
 
+    def _is_standing(self, node: Read) -> bool:
+        return any(h.name == node.history for h in self.standing)
+
     # Parts.
 
     def _product(self, node: Node) -> Kernel:
@@ -230,13 +257,19 @@ class Parts:
         """Return a part without what it hands on, which is not known before every part has been seen."""
         own = self._nodes(phase, axis)
         results = [o for o in self.graph.outputs if axis_of(o.value) == axis and self._home(o.value) == phase]
-        carries = [c for c in self.graph.carries if axis_of(c.next) == axis] if phase == self.last[axis] else []
+        carries = [c for c in self.graph.carries if axis_of(c.next) == axis and self._settles(c) == phase]
         wanted = [v for n in own for v in n.operands] + [o.value for o in results] + [c.next for c in carries]
         if phase == self.last[axis]:
-            wanted += [h.value for h in self.graph.histories if axis_of(h.value) == axis]
+            wanted += [h.value for h in self.graph.histories if axis_of(h.value) == axis and h not in self.standing]
         inputs, shared = self._inputs(wanted, own, phase, axis)
         outputs = [*results, *(Output(self._state(c), c.next, "step") for c in carries)]
         return Graph(f"{self.graph.name}_{phase}_{axis}", inputs, (*shared, *own), tuple(outputs))
+
+    def _settles(self, carry: Carry) -> int:
+        """Return the phase of the part that writes a state: no later one reads what it was."""
+        home, last = self._home(carry.next), self.last[axis_of(carry.next) or ""]
+        read = max((self.level[u.result] for u in self.users[carry.current]), default=0)
+        return last if read > home or carry.current in self.graph.results else home
 
     def _home(self, value: Value) -> int:
         """Return the phase of the part that writes `value`; what no part computes is written by the last."""
@@ -259,7 +292,7 @@ class Parts:
             node = self.definition.get(value)
             if value in self.inputs:
                 inputs[value] = self.inputs[value]
-            elif isinstance(node, Read) and phase == self.last[axis]:
+            elif isinstance(node, Read) and phase == self.last[axis] and not self._is_standing(node):
                 shared[node] = None
             elif node is not None and axis_of(value) is None and not isinstance(node, MIXING):
                 for operand in node.operands:
@@ -283,7 +316,7 @@ class Parts:
                 if value not in self.level:
                     nodes.insert(0, self._earlier(name, value))
             read = {n.history for n in nodes if isinstance(n, Read)}
-            mine = [h for h in self.graph.histories if axis_of(h.value) == axis]
+            mine = [h for h in self.graph.histories if axis_of(h.value) == axis and h not in self.standing]
             histories = [
                 replace(h, init=None, final=None) for h in mine if h.name in read or (h.final and not self._stands(h))
             ]
@@ -306,7 +339,8 @@ class Parts:
 
     def _stands(self, history: History) -> bool:
         """Return whether the values of `history` are the rows of a sequence, so that no part need keep them."""
-        sequences = [x.value for x in (*self.graph.inputs, *self.graph.outputs) if x.kind == "sequence"]
+        sequences = [i.value for i in self.graph.inputs if i.kind == "sequence"]
+        sequences += [o.value for o in self.graph.outputs if o.kind == "sequence"]
         exact = history.value.type.dtype == "bool" or not self.narrow
         return self.kernel.kind == "steps" and exact and history.value in sequences
 

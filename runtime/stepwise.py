@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import torch
 
 from graphc.codegen.triton import options, plan
 from graphc.codegen.triton.step import advance_name
-from graphc.ir import Kernel, ProjectTransposed, Schedule, StepBuffer
+from graphc.ir import Kernel, ProjectTransposed, Schedule, StepBuffer, Type, Value
 
 from .products import matmul_into, store_final
 
@@ -60,22 +60,6 @@ class Scratch:
     recorded: Replay | None = None
 
 
-@dataclass(slots=True)
-class _Shapes:
-    """Makes the tensors of one call."""
-
-    schedule: Schedule
-    batch: int
-    device: torch.device
-    types: Mapping[str, torch.dtype] = field(default_factory=dict)
-
-    def empty(self, lead: tuple[int, ...], type: Any, storage: str) -> torch.Tensor:
-        """Return a tensor (*lead, B, N) for a value of `type`."""
-        batch = (self.batch,) if type.batched else ()
-        shape = (*lead, *batch, *(self.schedule.sizes[axis] for axis in type.axes))
-        return torch.empty(shape, dtype=self.types[storage], device=self.device)
-
-
 class Stepwise:
     """The launcher of one stepwise kernel.
 
@@ -95,17 +79,15 @@ class Stepwise:
         self._options = {
             name: {**p.constants, **({} if interpreted else options(p))} for name, p in self._plans.items()
         }
-        self._interpreted = interpreted
         real = getattr(torch, schedule.dtype)
         narrow = getattr(torch, schedule.precision) if schedule.precision in ("bfloat16", "float16") else real
         self._types = {"real": real, "narrow": narrow, "int32": torch.int32}
         self._rows = _rows_of_checks(kernel)
-        self._baked = tuple(
-            dict.fromkeys(i.source for p in kernel.parts for i in (*p.graph.inputs,) if i.kind in ("sequence", "fixed"))
-        ) + tuple(dict.fromkeys(o.name for p in kernel.parts for o in p.graph.outputs if o.kind == "sequence"))
-        self._weights = tuple(
-            dict.fromkeys(i.source for p in kernel.parts if p.kind == "product" for i in p.graph.inputs[1:])
-        )
+        graphs = [p.graph for p in kernel.parts]
+        read = [i.source for g in graphs for i in g.inputs if i.kind != "step"]
+        written = [o.name for g in graphs for o in g.outputs if o.kind != "step"]
+        self._given = tuple(dict.fromkeys((*read, *written)))  # whose addresses a recorded step knows
+        self._weights = {p.graph.inputs[1].source for p in kernel.parts if p.kind == "product"}
         self._early = _read_before_written(kernel)
 
     def __call__(
@@ -200,7 +182,7 @@ class Stepwise:
             stream_of(device),
             batch,
             checks,
-            *((given[name].data_ptr(), given[name].stride(), given[name].dtype) for name in self._baked),
+            *((given[name].data_ptr(), given[name].stride(), given[name].dtype) for name in self._given),
         )
         if key not in self._kept:
             self._kept[key] = self._allocate(given, batch, device, checks)
@@ -210,15 +192,20 @@ class Stepwise:
         return self._kept[key]
 
     def _allocate(self, given: Tensors, batch: int, device: torch.device, checks: bool) -> Scratch:
-        shapes = _Shapes(self.schedule, batch, device, self._types)
+        sizes = self.schedule.sizes
+
+        def empty(type: Type, storage: str, *lead: int) -> torch.Tensor:
+            shape = (*lead, *([batch] if type.batched else ()), *(sizes[axis] for axis in type.axes))
+            return torch.empty(shape, dtype=self._types[storage], device=device)
+
         histories = {h.name: h for p in self.kernel.parts for h in p.graph.histories}
         narrow = self._types["narrow"]
         return Scratch(
-            buffers={b.name: shapes.empty((), b.type, b.storage) for b in self.kernel.buffers},
-            rings={name: shapes.empty((h.depth + 1,), h.value.type, "real") for name, h in histories.items()},
+            buffers={b.name: empty(b.type, b.storage) for b in self.kernel.buffers},
+            rings={name: empty(h.value.type, "real", h.depth + 1) for name, h in histories.items()},
             weights={
                 name: torch.empty_like(given[name], dtype=narrow)
-                for name in self._weights
+                for name in sorted(self._weights)
                 if given[name].dtype != narrow
             },
             clock=torch.empty(3, dtype=torch.int64, device=device),
@@ -245,8 +232,9 @@ class Stepwise:
         for buffer in self.kernel.buffers:
             if buffer.final:
                 given[buffer.final].copy_(scratch.buffers[buffer.name])
+        done = {buffer.final for buffer in self.kernel.buffers}
         for history in self.kernel.graph.histories:
-            if not history.final:
+            if not history.final or history.final in done:
                 continue
             ring = scratch.rings.get(history.name)
             if ring is None:
@@ -261,7 +249,7 @@ class Stepwise:
         if bad is not None and scratch.bad is not None:
             bad.reshape(-1, 4).copy_(scratch.bad)
 
-    def _sequence(self, value: Any, given: Tensors) -> torch.Tensor:
+    def _sequence(self, value: Value, given: Tensors) -> torch.Tensor:
         graph = self.kernel.graph
         rows = {o.value: o.name for o in graph.outputs if o.kind == "sequence"}
         rows |= {i.value: i.source for i in graph.inputs if i.kind == "sequence"}

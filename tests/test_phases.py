@@ -120,7 +120,9 @@ def run_parts(kernel: Kernel, steps: int = 7) -> None:
                     held[o.name] = found
         assert sorted(written) == sorted(wanted)
     finals = {c.final: meaning.of(c.next, steps - 1) for c in kernel.graph.carries if c.final}
-    assert {b.final: held[b.name] for b in kernel.buffers if b.final} == finals
+    ends = {b.final: held[b.name] for b in kernel.buffers if b.final}
+    finals |= {h.final: meaning.of(h.value, steps - 1) for h in kernel.graph.histories if h.final in ends}
+    assert ends == finals
 
 
 def test_parts_of_layers(golden):
@@ -158,6 +160,19 @@ def test_a_part_that_writes_too_early_is_noticed():
 def test_a_spike_that_only_products_read_needs_rows_from_delay_two_on(delay):
     forward, _ = stepwise(recurrent(delay))
     assert [h.depth for p in forward.parts for h in p.graph.histories] == [delay] * (delay > 1)
+
+
+def test_what_a_product_made_a_step_ago_is_read_where_it_stands():
+    _, backward = stepwise(recurrent(1))
+    assert [p.kind for p in backward.parts] == ["reverse", "product"]
+    (kept,) = [b for b in backward.buffers if b.final]
+    assert kept.init.startswith("d(hid.spike@history)") and kept.final.startswith("d(hid.spike@history)")
+
+
+def test_a_state_is_written_by_the_last_part_that_reads_what_it_was():
+    kernel = stepwise(build("LIF", "layers").network)[1]
+    first, last = ([o.name for o in p.graph.outputs] for p in kernel.parts[:: len(kernel.parts) - 1])
+    assert "step d(top.v)" in first and "step d(top.v)" not in last
 
 
 def test_histories_of_parts_have_no_tensors():
