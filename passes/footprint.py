@@ -224,11 +224,10 @@ def _chunked(memory: _Memory, chunks: Chunks, results: Collection[str], steps: i
         alive = _run(memory, again, False, (), kept, extent)
         saved = {name: alive[name] for name in again.saved if name in alive}
         _give_all(memory, alive, saved)
-        left = _run(memory, again, True, gradients, {*results, *_ends(again, True)}, extent, saved)
+        left = _run(memory, again, True, gradients, {*gradients, *_ends(again, True)}, extent, saved)
         _give_all(memory, arriving, ())
-        if index:
-            _give_all(memory, {name: left[name] for name in totals}, ())
-        arriving = {name: size for name, size in left.items() if name not in totals}
+        arriving = {name: left.pop(name) for name in _ends(again, True) - totals if name in left}
+        _give_all(memory, left, () if index else totals)
     return sum(states.values()) * (count - 1)
 
 

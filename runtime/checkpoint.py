@@ -194,15 +194,13 @@ class Checkpointed(Build):
             env = self._chunk_gradients(own, part)
             for name in inputs:
                 _put(found[name][rows], env[name])
-            for name in self._sums:
-                if parts := again.gradients.get(name):
-                    part_sum = _sum(env, parts)
-                    found[name] = found[name] + part_sum if name in found else part_sum
+            self._add_sums(found, env)
             arriving = {
                 gradient(final(state)): g
                 for state in self._real_states()
                 if (g := _state_gradient(again, state, env)) is not None
             }
+            del env  # before the next chunk asks for memory
         for state in self._real_states():
             if (name := gradient(final(state))) in arriving:
                 found[gradient(initial(state))] = arriving[name]
@@ -222,6 +220,17 @@ class Checkpointed(Build):
         }
         env |= again._final_histories(env)
         return again._run(env, extent, backward=True)
+
+    def _add_sums(self, found: Tensors, env: Tensors) -> None:
+        """Add what one chunk summed over its steps."""
+        _, again = self.cut()
+        for name in self._sums:
+            if parts := again.gradients.get(name):
+                total = _sum(env, parts)
+                if name in found:
+                    found[name] += total
+                else:  # the interpreter may return one tensor by several names
+                    found[name] = total.clone() if again.schedule is None else total
 
     def _fits(self, extent: Extent) -> bool:
         return self.every(extent.steps, extent.batch) >= extent.steps
