@@ -10,6 +10,7 @@ import graphc as gc
 from graphc.ir import DeviceSpec, Kernel, Project, ProjectTransposed, Read, Schedule, Value, show
 from graphc.lower import lower
 from graphc.passes import Request, pipeline, run_passes, schedule
+from graphc.passes.launches import launch_count, launches_in_words
 
 from .oracles.networks import build
 
@@ -186,6 +187,21 @@ def test_every_state_is_checked_by_one_part():
         for kernel in stepwise(build("ALIF", topology).network):
             checked = sorted(name for part in kernel.parts for _, name in part.checks)
             assert checked == sorted(name for _, name in kernel.checks) and checked
+
+
+def test_launches_depend_on_the_steps_only_where_a_step_is_launched():
+    for strategy, per_step in (("stepwise", 3), ("cooperative", 0)):
+        made = plan(recurrent(1), strategy, columns=16)
+        calls = len([k for k in made.half(False) if k.strategy != "stepwise"])
+        assert [launch_count(made, False, steps) for steps in (1, 10)] == [calls + per_step, calls + 10 * per_step]
+        words = f"launches: forward {calls} per call" + f" and {per_step} per step" * (per_step > 0)
+        assert launches_in_words(made).startswith(words)
+
+
+def test_a_cooperative_loop_is_launched_as_often_as_its_samples_need():
+    made = plan(recurrent(1), "cooperative", rows=16, columns=16)
+    one = launch_count(made, False, 10)
+    assert [launch_count(made, False, 10, batch, 3) - one for batch in (16, 48, 49, 96, 97)] == [0, 0, 1, 1, 2]
 
 
 def test_products_stand_before_the_neurons_that_read_them():

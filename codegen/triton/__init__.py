@@ -6,7 +6,7 @@ Options of a kernel that this target reads, each with a default:
 * `rows` (resident, cooperative): samples per program, a power of two, at least 16 where there is a product.
 * `programs` (cooperative): how many programs share out the neurons of a batch tile.
 * `held` (cooperative): 1 where programs keep their weights, 0 where they load them at every step.
-* `block` (elementwise): neurons times samples per program, a power of two.
+* `block` (elementwise, stepwise): neurons times samples per program, a power of two.
 * `unroll` (elementwise): steps whose inputs are loaded together.
 """
 
