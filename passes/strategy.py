@@ -10,6 +10,7 @@ from typing import Literal
 from graphc.ir import DeviceSpec, Graph, Loc, Map, Node, Precision, Program, TargetError, Value
 
 from .phases import MIXING
+from .pressure import pressure
 
 Dtype = Literal["float32", "float64"]
 Strategy = Literal["rows", "elementwise", "resident", "cooperative", "stepwise"]
@@ -22,6 +23,18 @@ RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, 
 
 RESERVED = 24 * 1024  # bytes of shared memory that Triton needs beside the weights, to exchange values between warps
 HOPPER = DeviceSpec("cuda", 90, 132, 232448, True)  # stands in where the device does not tell
+
+REGISTERS = {4: 255, 8: 255, 16: 128}
+"""Registers that a thread can have, by the warps of a program."""
+
+FIXED = {"resident": 40, "cooperative": 72}
+"""Registers that a kernel uses whatever its neuron, for products, addresses and masks. All such figures are of kernels
+built for sm_90 with Triton 3.9; they lie above what was measured, so that what is admitted does not spill."""
+
+PER_WEIGHT = 24  # registers for every weight matrix after the first
+PLAIN = 15  # of `pressure`: what a step may be beside a product without tensor cores, which takes most registers
+BATCH = 64  # samples that one launch of a cooperative kernel should hold
+AHEAD = 5  # tiles of what other programs have published that stand in shared memory at once
 SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
 TILE = 128  # rows of a weight matrix that the cooperative strategy multiplies at once
 
@@ -65,6 +78,11 @@ class Loop:
     def kind(self) -> str:
         """The entry of a table by precision."""
         return "float64" if self.dtype == "float64" else self.precision
+
+    @property
+    def tensor_cores(self) -> bool:
+        """Whether its products are of tensor cores, which round their factors."""
+        return self.kind not in ("float32", "float64")
 
     @property
     def element(self) -> int:
@@ -130,35 +148,46 @@ def padded(size: int) -> int:
 
 def _elementwise(loop: Loop) -> Layout:
     short = sum(n.expr.count_ops() for n in loop.graph.nodes if isinstance(n, Map)) <= SHORT_STEP
+    four = short and loop.dtype == "float32"
     options = {
         "unroll": loop.option("unroll", 4 if short else 1),
-        "block": loop.option("block", 512 if short else 256),  # 512: four neurons a thread, 16 bytes an access
+        "block": loop.option("block", 512 if four else 256),  # four neurons a thread, or two of float64: 16 bytes
         "warps": loop.option("warps", 4),
     }
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 
 def _resident(loop: Loop, reason: str) -> Layout:
-    # registers: a row of the batch tile is spread over the warps, and fewer of them spill
-    warps = 4 if loop.widest <= 32 else 8 if loop.widest <= 64 else 16
-    if loop.precision != "float32" and loop.dtype == "float32":
-        warps = 4 if loop.widest <= 128 else 8
-    return Layout("resident", {"rows": loop.option("rows", 16), "warps": loop.option("warps", warps)}, reason)
+    rows = loop.option("rows", 16)
+    warps = _resident_warps(loop, rows) or 8
+    return Layout("resident", {"rows": rows, "warps": loop.option("warps", warps)}, reason)
+
+
+def _resident_warps(loop: Loop, rows: int) -> int:
+    """Return the warps of a resident program whose values stay in registers; 0 if none does."""
+    if not loop.tensor_cores:
+        plain = loop.device.kind == "cpu" or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
+        return (4 if loop.widest <= 32 else 8 if loop.widest <= 64 else 16) if plain else 0
+    return next((w for w in (4, 8) if _fits(loop, "resident", rows * padded(loop.widest), w)), 0)
+
+
+def _fits(loop: Loop, strategy: str, neurons: int, warps: int) -> bool:
+    """Return whether the threads of a program that has `neurons` of a batch tile keep their values in registers."""
+    values = -(-neurons // (32 * warps)) * pressure(loop.graph)
+    return FIXED[strategy] + values + PER_WEIGHT * (len(loop.weights) - 1) <= REGISTERS[warps]
 
 
 def _cooperative(loop: Loop, reason: str) -> Layout:
     columns = _columns(loop)
-    return Layout(
-        "cooperative",
-        {
-            "rows": loop.option("rows", 16),
-            "columns": columns,
-            "warps": loop.option("warps", 4),
-            "programs": -(-loop.widest // columns),
-            "held": int(_slices(loop, columns) + RESERVED <= loop.shared and loop.kind not in ("float32", "float64")),
-        },
-        reason,
-    )
+    programs = -(-loop.widest // columns)
+    small = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
+    rows = loop.option("rows", 16 if small else 32)
+    exchange = AHEAD * rows * TILE * loop.element
+    room = loop.shared > 64 * 1024  # with less than that, AMD's compiler keeps weights in registers
+    held = loop.tensor_cores and room and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
+    warps = 4 if _fits(loop, "cooperative", rows * columns, 4) else 8
+    options = {"rows": rows, "columns": columns, "warps": loop.option("warps", warps)}
+    return Layout("cooperative", {**options, "programs": programs, "held": int(held)}, reason)
 
 
 def _stepwise(loop: Loop, reason: str) -> Layout:
@@ -190,6 +219,11 @@ def _not_resident(loop: Loop) -> tuple[str, str] | None:
     if total + RESERVED > loop.shared:
         names = ", ".join(sorted(w.name for w in loop.weights))
         return f"the weights {names} take {total} bytes of the {loop.shared - RESERVED} that a program can share", hint
+    if loop.tuned.get("strategy") != "resident" and not _resident_warps(loop, loop.option("rows", 16)):
+        return (
+            f"its step keeps about {pressure(loop.graph)} values of each neuron, more than a thread has room for",
+            hint,
+        )
     return None
 
 

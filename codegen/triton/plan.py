@@ -194,11 +194,7 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
         precision=schedule.precision,
         warps=kernel.options.get("warps", 4),
         unroll=kernel.options.get("unroll", 1) if tiled else 1,
-        depth=TILE[schedule.precision]
-        if programs
-        else 64
-        if schedule.precision == "float32"
-        else max(columns.values(), default=1),
+        depth=kernel.options.get("depth", _depth(schedule.precision, programs, columns)),
     )
 
 
@@ -228,6 +224,12 @@ def _exchanges(kernel: Kernel, names: Mapping[Value, str], precision: Precision)
     heard = dict.fromkeys(n.operands[0] for phase in kernel.phases for n in phase.products)
     bytes_ = {v for v in heard if v.type.dtype == "bool" and precision == "float32"}
     return {v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v in bytes_ else wide, depth=2) for v in heard}
+
+
+def _depth(precision: Precision, programs: int, columns: Mapping[str, int]) -> int:
+    if programs:
+        return TILE[precision]
+    return 64 if precision == "float32" else max(columns.values(), default=1)
 
 
 def power_of_two(size: int) -> int:
