@@ -256,9 +256,15 @@ class Model(nn.Module):
         """
         return self._compiler.inspect(self).source(half, what, **key)
 
-    def explain(self, **key: Any) -> str:
-        """Return in words what this model computes and how: semantics card, equations, kernels, what backward keeps."""
-        return self._compiler.inspect(self).explain(**key)
+    def explain(self, *, steps: int = 1, batch_size: int = 1, **key: Any) -> str:
+        """Return in words what this model computes and how: semantics card, equations, kernels, what backward keeps.
+
+        Args:
+            steps: T of the call whose memory is predicted.
+            batch_size: B of that call.
+            key: `record`, `gradients` and `target`; the key used last without them.
+        """
+        return self._compiler.inspect(self).explain(steps=steps, batch_size=batch_size, **key)
 
     def verify(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Compare this target with the float64 reference on `inputs`; return a certificate to print."""
