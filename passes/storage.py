@@ -12,7 +12,6 @@ from graphc.ir import (
     History,
     Input,
     Kernel,
-    Names,
     Output,
     Precision,
     Program,
@@ -37,8 +36,8 @@ def keep_exact(program: Program, precision: Precision) -> Program:
     """Return `program` with a copy of every state that leaves it rounded and is read again by a time loop.
 
     before:  steps    sequence hid.v <- %v           after:  steps    sequence hid.v <- %v
-             reverse  %v = sequence hid.v                             sequence saved hid.v <- %v
-                                                             reverse  %v = sequence saved hid.v
+             reverse  %v = sequence hid.v                             sequence exact hid.v <- %v
+                                                             reverse  %v = sequence exact hid.v
 
     Loops compute with all digits of what loops made; what a caller or a product over all steps gets is rounded.
     """
@@ -54,8 +53,7 @@ def keep_exact(program: Program, precision: Precision) -> Program:
     factors = {i.source for r in program.regions if r.kind == "all_steps" for i in r.graph.inputs}
     rounded = {*program.outputs, *factors}
     again = {i.source for r in program.regions if r.kind in ("steps", "reverse") for i in r.graph.inputs}
-    names = Names(made)
-    copies = {name: names.fresh(f"saved {name}") for name in made if name in rounded and name in again}
+    copies = {name: f"exact {name}" for name in made if name in rounded and name in again}
     if not copies:
         return program
     return program.with_regions(replace(r, graph=_read_copies(r, copies)) for r in program.regions)
@@ -167,7 +165,7 @@ class _Choice:
         if multiplied:
             return "narrow", "it enters or leaves a product over all steps"
         if self._is_condition():
-            return "condition", "the backward half tells the spike from it"
+            return "condition", "the backward half makes the spike and its slope of it"
         return "real", "time loops read it and need all of its digits"
 
     def _not_bits(self) -> str | None:
@@ -184,14 +182,18 @@ class _Choice:
         return None
 
     def _is_condition(self) -> bool:
-        """Return whether a saved value is compared by spikes alone, none of them by way of an expression."""
+        """Return whether backward loops make spikes and their slopes of a saved value, and no state of the step."""
         tensor = self.tensor
         if not tensor.read or not all(k.backward and k.kind == "reverse" for k, _ in tensor.read):
             return False
         if any(h.value is v for k, v in tensor.written for h in k.graph.histories):
             return False
-        fires = any(isinstance(n, Spike) and n.operands[0] is v for k, v in tensor.read for n in k.graph.nodes)
-        return fires and all(_compared_as_it_is(k.graph, v) for k, v in tensor.read)
+        every = [(k.graph, v) for k, v in (*tensor.written, *tensor.read)]
+        if not any(isinstance(n, Spike) and n.operands[0] is v for graph, v in every for n in graph.nodes):
+            return False
+        forward = {n.result for k, _ in tensor.written for n in k.graph.nodes}
+        states = [n for k, v in tensor.read for n in k.graph.nodes if v in n.operands and n.result in forward]
+        return all(isinstance(n, Spike) for n in states) and all(_compared_as_it_is(k.graph, v) for k, v in tensor.read)
 
 
 def _compared_as_it_is(graph: Graph, value: Value) -> bool:

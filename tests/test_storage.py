@@ -100,7 +100,7 @@ def test_a_state_that_leaves_rounded_is_kept_exact_for_time_loops():
     kept = keep_exact(program, "bfloat16")
     assert keep_exact(kept, "bfloat16") is kept and kept is not program
     found = storages(net, "bfloat16", records=["n.v"])
-    assert found["n.v"] == "narrow" and found["saved n.v"] == "real"
+    assert found["n.v"] == "narrow" and found["exact n.v"] == "real"
     reverse = next(r.graph for r in kept.regions if r.kind == "reverse")
     assert "saved n.output" in {i.source for i in reverse.inputs} and "n.output" not in {
         i.source for i in reverse.inputs
