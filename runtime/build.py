@@ -12,7 +12,6 @@ import torch
 
 from graphc.ir import (
     Buffer,
-    DeviceSpec,
     Graph,
     Kernel,
     Precision,
@@ -29,6 +28,7 @@ from graphc.passes.footprint import Footprint, footprint, last_uses
 from graphc.passes.observers import Dump
 
 from .buffers import Arena
+from .device import scheduled_for
 from .finite import Watch, check_watched, rows_of_checks, watched
 from .prologue import Prologue, Tensors
 from .stored import element_dtype, empty_as_numbers, row_shape
@@ -163,7 +163,7 @@ class Build:
             for name in (*(i.source for i in r.graph.inputs), *_initials(r.graph))
         }
         if key.target != "reference":
-            device, chosen = device_spec(self.device), dict(key.options.schedule)
+            device, chosen = scheduled_for(key.target, self.device), dict(key.options.schedule)
             self.schedule = schedule(program, device, DTYPES[key.dtype], key.target, chosen, precision=precision)
             self.texts = emit(self.schedule)
             if (dump := Dump.from_environment()) is not None:
@@ -231,6 +231,10 @@ class Build:
 
     def _storage(self, buffer: Buffer) -> torch.dtype:
         return element_dtype(buffer.storage, self.key.dtype, self.key.options.precision)
+
+    def every(self, steps: int, batch: int) -> int:
+        """Return how many steps a chunk of a call has: all of them."""
+        return max(steps, 1)
 
     def footprint(self, steps: int, batch: int) -> Footprint | None:
         """Return the predicted bytes of one call; None where nothing is scheduled."""
@@ -359,16 +363,6 @@ def _gradient_parts(program: Program) -> dict[str, tuple[str, ...]]:
                 total = name.partition("+")[0]
                 parts[total] = (*parts.get(total, ()), name)
     return parts
-
-
-def device_spec(device: torch.device) -> DeviceSpec:
-    """Describe a device as plain data."""
-    if device.type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        shared = getattr(properties, "shared_memory_per_block_optin", 0)
-        arch = properties.major * 10 + properties.minor
-        return DeviceSpec("cuda", arch, properties.multi_processor_count, shared, cooperative=properties.major >= 6)
-    return DeviceSpec("cpu", cores=torch.get_num_threads())
 
 
 def emit(plan: Schedule) -> dict[str, str]:

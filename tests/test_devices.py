@@ -77,7 +77,7 @@ def test_a_model_moved_to_a_gpu_and_back_gives_the_same_spikes(strategy, size, b
     ],
 )
 def test_what_a_device_cannot_do_is_refused_with_a_way_out(monkeypatch, size, options, device, message):
-    monkeypatch.setattr(build, "device_spec", lambda _: device)
+    monkeypatch.setattr(build, "scheduled_for", lambda target, _: device)
     model = gc.compile(dyadic_network("resident", size), target="triton", **options)
     with pytest.raises(TargetError, match=message):
         model.build()

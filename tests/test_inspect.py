@@ -109,7 +109,7 @@ def test_ptx_is_built_without_a_gpu(model):
             model.source("forward", "ptx")
         return
     text = model.source("forward", "ptx")
-    assert text.startswith("// forward of target triton, cpu, float32") and ".target sm_90" in text
+    assert text.startswith("// forward of target triton, cpu, laid out for sm_90, float32") and ".target sm_90" in text
     assert ".entry forward_1(" in text
     with pytest.raises(gc.TargetError, match="target 'c' has no PTX"):
         model.source("forward", "ptx", target="c")
