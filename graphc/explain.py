@@ -29,13 +29,14 @@ from graphc.passes.launches import launches_in_words
 
 from .card import card_of
 from .jacobian import show_jacobian, step_jacobian
+from .memory import memory
 from .network import Network
 
 if TYPE_CHECKING:
     from graphc.runtime.build import Build
 
 
-def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str) -> str:
+def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str, steps: int, batch: int) -> str:
     """Return every section of ``model.explain()``.
 
     Args:
@@ -43,6 +44,8 @@ def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Buil
         stages: the program after every pass, by name.
         build: the kernels of the key that is shown.
         key: the key in words.
+        steps: T of the call whose memory is predicted.
+        batch: B of that call.
     """
     discrete = next(program for _, program in stages if program.stage != "declared")
     program = stages[-1][1]
@@ -55,6 +58,7 @@ def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Buil
         ("kernels", _kernels(build)),
         ("storage of sequences", storages(build)),
         ("saved for backward", saved(build)),
+        (f"memory of a call of {steps} steps, {batch} samples, predicted", memory(build, steps, batch)),
         ("notes of the passes", [f"{about}: {line}" for about, line in program.notes]),
     ]
     parts = [f"shown for {key}", str(card)]
@@ -131,7 +135,8 @@ def saved(build: Build) -> list[str]:
     lines, total = [], 0
     for name in build.saved:
         size = build.storage(name).itemsize
-        count = math.prod(build.shape(name, 1, 1))
+        if not (count := math.prod(build.shape(name, 1, 1))):  # a state, of which longer calls keep some
+            continue
         total += size * count
         each, many = ("32 neurons", "words") if _is_bits(build, name) else ("neuron", "neurons")
         lines.append(

@@ -76,10 +76,11 @@ class Inspection:
             return _ptx(build, plan, half == "backward")
         return f"{COMMENT[build.key.target]} {half} of {describe(build.key)}\n{build.texts[half]}"
 
-    def explain(self, **key: Any) -> str:
-        """Return what this model computes and how, in words."""
+    def explain(self, *, steps: int = 1, batch_size: int = 1, **key: Any) -> str:
+        """Return what this model computes and how, in words; memory is predicted for a call of this size."""
         build = self._build(**key)
-        return explain(self.compiler.network, self.compiler.stages(build.key.request), build, describe(build.key))
+        stages = self.compiler.stages(build.key.request)
+        return explain(self.compiler.network, stages, build, describe(build.key), steps, batch_size)
 
     def verify(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Certificate:
         """Return how this target compares with the float64 reference on `inputs`."""

@@ -258,7 +258,7 @@ def temporaries(schedule: Schedule, kernel: Kernel, steps: int, batch: int) -> l
     return [steps * _row(schedule, b.type, factor, batch) for b in sources if b.storage not in (factor, "real")]
 
 
-def traffic(schedule: Schedule, kernel: Kernel) -> float:
+def traffic(schedule: Schedule, kernel: Kernel) -> int:
     """Return the bytes of sequences that a time loop moves per step and sample."""
     moved = [schedule.buffers[name] for name in dict.fromkeys(kernel.arguments)]
     return sum(_row(schedule, b.type, b.storage) for b in moved if b.kind == "sequence")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import graphc as gc
+from graphc.passes.footprint import last_uses
 
 STEPS, BATCH = 200, 16
 
@@ -67,3 +68,33 @@ def test_predicted_peaks_are_measured(kind, every):
     found = model.last_build().footprint(STEPS, BATCH)
     assert forward == pytest.approx(found.forward, rel=0.05)
     assert backward == pytest.approx(found.backward, rel=0.05) and backward > 1 << 21
+
+
+def test_explanation_predicts_a_call_of_the_size_asked_for():
+    model = gc.compile(network("feedforward"), learn=gc.learn.BPTT(checkpoint=32))
+    found = model.build().footprint(STEPS, BATCH)
+    text = model.explain(steps=STEPS, batch_size=BATCH).partition("memory of a call of 200 steps, 16 samples")[2]
+    assert f"most at once: {found.forward:,} bytes in forward, {found.backward:,} bytes in backward" in text
+    assert f"outputs and records: {4 * STEPS * BATCH * 128:,} bytes" in text
+    assert "checkpoints: 7 chunks of 32 steps, checkpoint=32" in text
+    assert f"inputs and outputs: {6 * 2 * 4 * BATCH * 128:,} bytes" in text  # two states at six borders
+    assert "forward_1 moves 1,536 bytes per step and sample, 12 per neuron" in text  # drive, spike, saved condition
+
+
+def test_explanation_says_why_a_call_is_not_cut():
+    for learn, why in (
+        (gc.learn.BPTT(), "none, no memory_budget"),
+        (gc.learn.BPTT(checkpoint="none"), 'none, checkpoint="none"'),
+        (gc.learn.BPTT(checkpoint=32), "none, a chunk has 32 steps"),
+        (gc.learn.BPTT(memory_budget=10**9), "none, everything stays within memory_budget=1,000,000,000"),
+    ):
+        assert f"checkpoints: {why}\n" in gc.compile(network("feedforward"), learn=learn).explain(steps=20)
+    assert "not predicted" in gc.compile(network("feedforward"), target="reference").explain()
+
+
+def test_what_no_kernel_reads_any_more_is_given_up():
+    schedule = gc.compile(network("layers")).build().schedule
+    kernels = schedule.half(False)
+    dead = dict(zip((k.name for k in kernels), last_uses(kernels, {"out.output", *schedule.saved}), strict=True))
+    assert dead["forward_1"][0] == "x_hid_drive" and "hid_top_drive" in dead["forward_3"]
+    assert not any(name in schedule.saved for names in dead.values() for name in names)
