@@ -99,6 +99,11 @@ class Loop:
         """Bytes of shared memory of a program."""
         return self.device.shared_memory or HOPPER.shared_memory
 
+    @property
+    def amd(self) -> bool:
+        """Whether the device is AMD's: warps of 64, little shared memory, and a compiler that keeps weights elsewhere."""
+        return self.device.kind == "cuda" and self.shared <= 64 * 1024
+
     def option(self, name: str, default: int) -> int:
         """Return a tuned option or its default."""
         value = int(self.tuned.get(name, default))
@@ -173,8 +178,9 @@ def _resident_warps(loop: Loop, rows: int) -> int:
 
 def _fits(loop: Loop, strategy: str, neurons: int, warps: int) -> bool:
     """Return whether the threads of a program that has `neurons` of a batch tile keep their values in registers."""
-    values = -(-neurons // (32 * warps)) * pressure(loop.graph)
-    return FIXED[strategy] + values + PER_WEIGHT * (len(loop.weights) - 1) <= REGISTERS[warps]
+    values = -(-neurons // ((64 if loop.amd else 32) * warps)) * pressure(loop.graph)
+    most = REGISTERS[warps] * (2 if loop.amd and warps == 4 else 1)
+    return FIXED[strategy] + values + PER_WEIGHT * (len(loop.weights) - 1) <= most
 
 
 def _cooperative(loop: Loop, reason: str) -> Layout:
@@ -183,9 +189,9 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     small = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
     rows = loop.option("rows", 16 if small else 32)
     exchange = AHEAD * rows * TILE * loop.element
-    room = loop.shared > 64 * 1024  # with less than that, AMD's compiler keeps weights in registers
-    held = loop.tensor_cores and room and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
-    warps = 4 if _fits(loop, "cooperative", rows * columns, 4) else 8
+    held = loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
+    tight = (held and loop.kind == "tf32") or not _fits(loop, "cooperative", rows * columns, 4)
+    warps = 8 if tight and not loop.amd else 4
     options = {"rows": rows, "columns": columns, "warps": loop.option("warps", warps)}
     return Layout("cooperative", {**options, "programs": programs, "held": int(held)}, reason)
 
