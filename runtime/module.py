@@ -156,7 +156,8 @@ class Model(nn.Module):
             TargetError: another dtype than float32 or float64.
         """
         check_dtype(fn(self._like).dtype)
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)
+        return self
 
     def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
