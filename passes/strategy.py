@@ -101,7 +101,7 @@ class Loop:
 
     @property
     def amd(self) -> bool:
-        """Whether the device is AMD's: warps of 64, little shared memory, and a compiler that keeps weights elsewhere."""
+        """Whether the device is AMD's: warps of 64, little shared memory, and weights that stay in registers."""
         return self.device.kind == "cuda" and self.shared <= 64 * 1024
 
     def option(self, name: str, default: int) -> int:
