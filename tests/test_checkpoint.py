@@ -137,7 +137,7 @@ def test_compiled_code_takes_runs_that_are_cut_and_runs_that_are_not():
     torch.compiler.reset()
     cut, whole = model("LIF", "delays", 7), model("LIF", "delays", "none")
     compiled = torch.compile(cut, fullgraph=True, backend="aot_eager")
-    for steps in (23, 16, 5):
+    for steps in (16, 5):
         x = stimulus("LIF", "delays", steps)
         for title, output in whole(x).items():
             torch.testing.assert_close(compiled(x)[title], output, rtol=0, atol=0)
