@@ -12,10 +12,12 @@ from graphc.passes.phases import phases_of
 from graphc.runtime import cooperative
 
 from .models.kernels import adjoint, cuba, draw, run_reference, schedule_of
+from .models.narrow import NARROW, rounding_to_nearest
 from .models.triton_kernels import for_triton, run_triton
 from .models.triton_lockstep import lockstep
 from .oracles import networks
 from .oracles.networks import SCALES, build
+from .test_precision import adaptive, emulated
 
 pytestmark = pytest.mark.interpret
 
@@ -126,3 +128,23 @@ def test_populations_that_programs_share_out_equal_the_reference(monkeypatch):
     with lockstep() as launches:
         assert_equals_the_reference(build("ALIF", "layers"), 8, columns=16)
     assert [launch.grid for launch in launches].count((1, 3, 1)) == 2
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_narrow_factors_are_rounded_as_an_emulation_rounds_them(precision):
+    net, weights = adaptive(recurrent=True)
+    model = gc.compile(net, target="triton", precision=precision, schedule={"strategy": "cooperative", "columns": 16})
+    x = ((torch.rand(6, 2, 12) < 0.4) * torch.randint(1, 9, (6, 2, 12)) / 8).to(NARROW[precision]).requires_grad_()
+    leaves = {n: w.clone().requires_grad_() for n, w in weights.items()}
+    y, z = emulated(x.detach().float(), leaves["x_hid"], leaves["hid_out"], leaves["hid_hid"], NARROW[precision])
+    weight = torch.randn(y.shape)
+    (y * weight).sum().backward()
+    with rounding_to_nearest(), lockstep() as launches:
+        run = model.run(x, record=["hid.spike"])
+        (run.output.float() * weight).sum().backward()
+    assert torch.equal(run.records["hid.spike"].float(), z) and z.any() and torch.equal(run.output.float(), y)
+    assert [launch.grid for launch in launches].count((1, 3, 1)) == 2
+    near = 3e-2 if precision == "bfloat16" else 4e-3
+    for name, leaf in leaves.items():
+        found = getattr(model, name).weight.grad
+        assert (found - leaf.grad).abs().max() < near * leaf.grad.abs().max(), name

@@ -169,6 +169,9 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     extent = {axis: schedule.sizes[axis] for axis in axes}
     least = 16 if products else 1  # of each side of a tile that tl.dot takes
     columns = {axis: max(power_of_two(-(-size // max(programs, 1))), least) for axis, size in extent.items()}
+    for pointer in pointers:
+        if programs and pointer.storage == "bits":  # whole words
+            columns[pointer.type.axes[0]] = max(columns[pointer.type.axes[0]], 32)
     rows = kernel.options.get("rows", 16)
     if tiled:
         block = kernel.options.get("block", 256)
