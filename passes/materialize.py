@@ -36,6 +36,10 @@ class Materialize:
     moves: written and read when it must be saved, read only when it is a sequence that exists. Products are never
     computed again, and neither is what a carry or a history brings in. Of equal cuts the latest is taken, so a spiking
     neuron saves its condition: the spike recomputed from it by comparison is that of the forward pass, bit for bit.
+
+    Nothing is a candidate that would have to run the loop again: that is decided for a whole call, by its size (see
+    runtime/checkpoint.py). To save a value of S bytes and to load it moves 2 S; to run the loop again from a checkpoint
+    moves its inputs once more, and what a short chunk saves stays in cache. The cut is the same with and without.
     """
 
     name: str = "materialize"
