@@ -60,7 +60,7 @@ def run_product(
                 if not pairs:
                     output.zero_()
                 for index, (source, gradient) in enumerate(pairs):
-                    matmul_into(source.t(), gradient.to(output.dtype), output, precision, add=index > 0)
+                    matmul_into(source.t(), gradient, output, precision, add=index > 0)
         case Reduce(operands=(x,)):
             for output in outputs:
                 output.zero_()
@@ -103,11 +103,10 @@ def matmul_into(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor, precision: 
     narrow = NARROW.get(precision)
     with _settings(precision, out.device):
         if narrow is None:
-            kind = torch.promote_types(b.dtype, out.dtype)
             if add:
-                out.addmm_(a.to(kind), b.to(kind))
+                out.addmm_(a.to(out.dtype), b.to(out.dtype))
             else:
-                torch.matmul(a.to(kind), b.to(kind), out=out)
+                torch.matmul(a.to(out.dtype), b.to(out.dtype), out=out)
             return
         a, b = a.to(narrow), b.to(narrow)
         if out.device.type != "cuda":  # products of narrow numbers are exact in float32
