@@ -23,7 +23,7 @@ class KernelReport:
     Attributes:
         registers: per thread.
         spills: bytes of stack per thread; 0 when every value stays in a register.
-        local: instructions that read or write the stack.
+        local: instructions that read or write the stack in the longest loop; anywhere, where there is no loop.
         shared: bytes of shared memory per program.
         atomics: atomic instructions on floating-point numbers.
         wide: loads and stores of global memory of 8 bytes or more per thread, and all of them.
@@ -46,13 +46,14 @@ class KernelReport:
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """How one kind of assembly reads: labels, jumps and arithmetic; loads and stores with what tells their width."""
+    """How one kind of assembly reads: labels, jumps, arithmetic; loads and stores, of the stack and by their widths."""
 
     label: re.Pattern[str]
     jump: re.Pattern[str]
     arithmetic: re.Pattern[str]
     loads: re.Pattern[str]
     stores: re.Pattern[str]
+    stack: re.Pattern[str]
     widths: Mapping[str, int]
 
     def width(self, suffix: str) -> int:
@@ -74,6 +75,7 @@ _SASS = _Machine(
     arithmetic=re.compile(r"\b(?:[FD](?:FMA|MUL|ADD)|\w*MMA)\b"),
     loads=re.compile(r"\bLDG(\S*)"),
     stores=re.compile(r"\bSTG(\S*)"),
+    stack=re.compile(r"\b(?:LDL|STL)\b"),
     widths={"U8": 1, "S8": 1, "U16": 2, "S16": 2, "64": 8, "128": 16},
 )
 _GCN = _Machine(
@@ -82,6 +84,7 @@ _GCN = _Machine(
     arithmetic=re.compile(r"\bv_\w*(?:add|mul|fma)_f\d\d|\bv_mfma"),
     loads=re.compile(r"\b(?:global|buffer)_load_(\w+)"),
     stores=re.compile(r"\b(?:global|buffer)_store_(\w+)"),
+    stack=re.compile(r"\bscratch_(?:load|store)"),
     widths={"ubyte": 1, "byte": 1, "sbyte": 1, "ushort": 2, "short": 2, "dwordx2": 8, "dwordx3": 12, "dwordx4": 16},
 )
 
@@ -159,7 +162,6 @@ def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:
         name=name,
         registers=_number(r"REG:(\d+)", usage),
         spills=_number(r"STACK:(\d+)", usage),
-        local=len(re.findall(r"\b(?:LDL|STL)\b", assembly)),
         shared=shared,
         atomics=len(re.findall(r"\b(?:ATOMG?|RED)\S*\.F\d\d", assembly)),
         **_accesses(_SASS, assembly),
@@ -172,7 +174,6 @@ def _amd_report(name: str, assembly: str, shared: int) -> KernelReport:
         name=name,
         registers=_number(r"\.vgpr_count:\s*(\d+)", assembly),
         spills=_number(r"\.private_segment_fixed_size:\s*(\d+)", assembly),
-        local=len(re.findall(r"\bscratch_(?:load|store)", assembly)),
         shared=shared,
         atomics=len(re.findall(r"\batomic_(?:add|min|max)_f\d\d", assembly)),
         **_accesses(_GCN, assembly),
@@ -181,11 +182,12 @@ def _amd_report(name: str, assembly: str, shared: int) -> KernelReport:
 
 
 def _accesses(machine: _Machine, assembly: str) -> dict[str, Any]:
-    """Return what a report says of global memory."""
+    """Return what a report says of memory."""
     widths = [machine.width(s) for s in machine.loads.findall(assembly) + machine.stores.findall(assembly)]
     body = machine.longest_loop(assembly)
     loads = machine.loads.findall(body)
     return {
+        "local": len(machine.stack.findall(body or assembly)),
         "wide": (sum(width >= 8 for width in widths), len(widths)),
         "loop": len(loads) + len(machine.stores.findall(body)),
         "loop_loads": sum(map(machine.width, loads)),

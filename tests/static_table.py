@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from graphc.codegen.triton import emit, plan
-from graphc.ir import Program, Schedule, TargetError
+from graphc.ir import Kernel, Program, Schedule
 from graphc.passes import schedule
 from graphc.passes.footprint import traffic
 from graphc.runtime.ahead import KernelReport, built_kernels, compile_ahead, signatures
@@ -40,7 +40,7 @@ SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 """Strategy -> precision -> neurons; a state of float64 goes by the name of its dtype."""
 
-WIDTHS = (10, 8, 6, 8, 5, 9, 5, 6)  # of the columns of figures
+WIDTHS = (10, 8, 6, 6, 8, 5, 9, 5, 6)  # of the columns of figures
 PROCESSES = 2
 SAVED_EVERY = 20  # builds
 
@@ -61,13 +61,9 @@ class Case:
         return int(self.arch) if self.arch.isdigit() else self.arch
 
     def schedule(self) -> Schedule:
-        """Return the schedule of the case.
-
-        Raises:
-            TargetError: the resource model admits no such layout.
-        """
+        """Return the schedule of the case; a loop may have another strategy, which the resource model prefers."""
         wide = self.precision == "float64"
-        forced = {} if self.strategy == "elementwise" else {"strategy": self.strategy}
+        forced = {"strategy": "stepwise"} if self.strategy == "stepwise" else {}
         program = _program(self.neuron, self.size, None if self.strategy == "elementwise" else 1)
         precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32" if wide else self.precision  # type: ignore[assignment]
         dtype: Literal["float32", "float64"] = "float64" if wide else "float32"
@@ -86,7 +82,8 @@ class Figures:
     Attributes:
         registers: per thread.
         shared: bytes per program.
-        stack: bytes per thread, and instructions that read or write them.
+        stack: bytes per thread.
+        local: instructions of the longest loop that read or write the stack.
         atomics: on floating-point numbers.
         wide: accesses of 8 bytes or more per thread, of all to global memory.
         loop: accesses in the longest loop.
@@ -96,6 +93,7 @@ class Figures:
     registers: int
     shared: int
     stack: int
+    local: int
     atomics: int
     wide: int
     accesses: int
@@ -108,7 +106,8 @@ class Figures:
         return cls(
             max(r.registers for r in reports),
             max(r.shared for r in reports),
-            max(r.spills + r.local for r in reports),
+            max(r.spills for r in reports),
+            sum(r.local for r in reports),
             sum(r.atomics for r in reports),
             sum(r.wide[0] for r in reports),
             sum(r.wide[1] for r in reports),
@@ -119,10 +118,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One half of a case, or why the model refuses the case.
+    """One half of a case, or why the model prefers another strategy.
 
     Attributes:
-        half: "forward", "backward", or "-" where the case is refused.
+        half: "forward" or "backward".
         hash: of the text, signatures and options.
         moved: bytes that the time loop reads and writes per neuron and step, as the schedule predicts.
         figures: None before it is built.
@@ -185,24 +184,23 @@ def all_cases() -> list[Case]:
 
 def rows_of(case: Case) -> Iterator[Row]:
     """Return the rows of a case without figures: nothing is built."""
-    try:
-        made = case.schedule()
-        texts = emit(made)
-    except TargetError as error:
-        reason = str(error).splitlines()[0].rpartition("asked for, but ")[2]
-        yield Row(case, "-", refused=reason)
-        return
-    for half, text in texts.items():
+    made = case.schedule()
+    for half, text in emit(made).items():
+        if refused := [k.reason for k in _loops(made, half) if k.strategy != case.strategy]:
+            yield Row(case, half, refused=refused[0])
+            continue
         built = signatures(made, half == "backward")
         code = re.sub(r"[ ]*#.*", "", text)  # comments name lines of the declaring files
-        yield Row(
-            case, half, content_hash(code, repr(sorted(built.items())))[:12], moved(made, half == "backward", case.size)
-        )
+        yield Row(case, half, content_hash(code, repr(sorted(built.items())))[:12], moved(made, half, case.size))
 
 
-def moved(made: Schedule, backward: bool, size: int) -> float:
+def _loops(made: Schedule, half: str) -> list[Kernel]:
+    return [kernel for kernel in made.half(half == "backward") if kernel.kind != "product"]
+
+
+def moved(made: Schedule, half: str, size: int) -> float:
     """Return the bytes of sequences that the loops of one half read and write per neuron and step."""
-    return sum(traffic(made, kernel) for kernel in made.half(backward) if kernel.kind != "product") / size
+    return sum(traffic(made, kernel) for kernel in _loops(made, half)) / size
 
 
 def build(case: Case, half: str) -> Figures:
@@ -245,7 +243,7 @@ def main(words: Sequence[str]) -> int:
     open_rows: dict[tuple[str, str], Row] = {}
     for row in wanted:
         place = (row.hash, row.case.arch)
-        if row.half != "-" and place not in figures and all(w in str(row).split() for w in words):
+        if not row.refused and place not in figures and all(w in str(row).split() for w in words):
             open_rows.setdefault(place, row)
     print(f"{len(wanted)} rows, {len(open_rows)} to build")
 
@@ -253,7 +251,7 @@ def main(words: Sequence[str]) -> int:
         done = []
         for row in wanted:
             found = figures.get((row.hash, row.case.arch))
-            if row.half == "-" or found:
+            if row.refused or found:
                 done.append(Row(row.case, row.half, row.hash, row.moved, found, row.refused))
         write_table(triton.__version__, done)
 
