@@ -2,14 +2,15 @@
 
 Each program has the same slice of every population, and of each weight matrix the columns of its own neurons. What a
 product reads of all neurons is published in memory, in two slots: programs read that of this step while others write
-that of the next one. A barrier of all programs of a batch tile stands between.
+that of the next one. A barrier of all programs of a batch tile stands between, in two halves: a program that has
+published and arrived stores its rows and prepares the next step before it waits for the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from graphc.ir import Node, Project, ProjectTransposed, Read, Value
+from graphc.ir import Node, Output, Project, ProjectTransposed, Read, Value
 
 from .kernel import KernelEmitter, StepFunction
 from .memory import load, store
@@ -18,7 +19,8 @@ from .plan import Plan, Pointer, power_of_two
 AHEAD = 4
 """Tiles of what others have published that are on their way while one is multiplied: more of them cost registers."""
 
-_BARRIER = "_barrier(_arrived + tl.program_id(0), _device)"
+_ARRIVE = "_turn = _arrive(_arrived + tl.program_id(0))"
+_WAIT = "_wait(_arrived + tl.program_id(0), _turn, _device)"
 
 
 class CooperativeEmitter(KernelEmitter):
@@ -32,6 +34,7 @@ class CooperativeEmitter(KernelEmitter):
         known = {c.current for c in self.graph.carries}
         self.reads = {n.result: n for n in self.graph.nodes if isinstance(n, Read)}
         self.early = [v for v in plan.exchanges if v in known or v in self.reads]
+        self.stored: set[Output] = set()
         self.inside = {v for function in self.functions for n in function.body for v in n.operands}
 
     def _functions(self) -> tuple[StepFunction, ...]:
@@ -87,29 +90,42 @@ class CooperativeEmitter(KernelEmitter):
     def _publish(self, value: Value, text: str, slot: str) -> None:
         self.w.line(store(self.plan, self.plan.exchanges[value], text, slot), note=value.loc)
 
-    def _publish_early(self, turn: str, slot: str) -> None:
-        """Publish what the products of iteration `turn` read of earlier ones, and wait for all others to do so."""
-        if not self.early:
-            return
-        for value in self.early:
-            text = self.plan.names[value]
-            if value in self.reads:
-                node = self.reads[value]
-                history = self.graph.history(node.history)
-                text = self._ago(history, node.delay)
-                if (ring := self.plan.rings.get(history.name)) is not None:
-                    text = load(self.plan, ring, f"(({turn} + {ring.depth - node.delay}) % {ring.depth})")
-            self._publish(value, text, slot)
-        self.w.line(_BARRIER)
-
     def _start_states(self) -> None:
         super()._start_states()
-        self.printer.used.add("_barrier")
-        self._publish_early("0", "0")
+        self.printer.used |= {"_arrive", "_wait"}
+        if self.early:
+            for value in self.early:
+                node = self.reads.get(value)
+                text = self.plan.names[value] if node is None else self._past(node, "0", self._ago_of(node, node.delay))
+                self._publish(value, text, "0")
+            self.w.line(_ARRIVE)
+            self.w.line(_WAIT)
+
+    def _publish_early(self, names: Mapping[Value, str]) -> None:
+        """Publish what the products of the next iteration read of this one and of those before."""
+        nexts = {c.current: c.next for c in self.graph.carries}
+        for value in self.early:
+            node = self.reads.get(value)
+            if node is None:
+                text = names[nexts[value]]
+            elif node.delay == 1:
+                text = names[self.graph.history(node.history).value]
+            else:
+                text = self._past(node, f"{self.counter} + 1", self._ago_of(node, node.delay - 1))
+            self._publish(value, text, f"(({self.counter} + 1) % 2)")
+
+    def _past(self, node: Read, turn: str, kept: str) -> str:
+        """Return what `node` reads in iteration `turn`: `kept`, or a row of a ring."""
+        ring = self.plan.rings.get(node.history)
+        return kept if ring is None else load(self.plan, ring, f"(({turn} + {ring.depth - node.delay}) % {ring.depth})")
+
+    def _ago_of(self, node: Read, delay: int) -> str:
+        return self._ago(self.graph.history(node.history), delay)
 
     def _advance(self, names: Mapping[Value, str], u: int) -> None:
         super()._advance(names, u)
-        self._publish_early(f"{self.counter} + 1", f"(({self.counter} + 1) % 2)")
+        if self.early:
+            self.w.line(_WAIT)
 
     def _read(self, node: Read, u: int) -> str:
         if node.result in self.inside or node.result in self._needed():
@@ -118,18 +134,30 @@ class CooperativeEmitter(KernelEmitter):
 
     # One step.
 
+    def _store_rows(self, outputs: Iterable[tuple[Output, Pointer]], names: Mapping[Value, str], u: int) -> None:
+        super()._store_rows([(o, p) for o, p in outputs if o not in self.stored], names, u)
+        self.stored |= {o for o, _ in outputs}
+
     def _compute(self, names: Mapping[Value, str], u: int) -> None:
+        self.stored.clear()
+        made = {*self.graph.arguments, *self.reads, *self.literal}
         for phase, function in zip(self.phases, self.by_phase, strict=True):
             sources = dict.fromkeys(n.operands[0] for n in phase.products)
             late = [v for v in sources if v not in self.early]
             for value in late:
                 self._publish(value, names[value], f"({self.counter} % 2)")
             if late:
-                self.w.line(_BARRIER)
+                self.w.line(_ARRIVE)
+                self._store_rows([(o, p) for o, p in self.outputs if o.value in made], names, u)
+                self.w.line(_WAIT)
             for source in sources:
                 self._products(source, [n for n in phase.products if n.operands[0] is source])
             if function.returned:
                 self._call(function, names)
+            made |= {n.result for n in (*phase.products, *phase.nodes)}
+        if self.early:
+            self._publish_early(names)
+            self.w.line(_ARRIVE)
 
     def _products(self, source: Value, nodes: list[Node]) -> None:
         """Multiply what all programs have published of `source`, each tile of it with every weight."""

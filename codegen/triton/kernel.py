@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graphc.codegen.expr import Printer
@@ -11,6 +11,7 @@ from graphc.ir import (
     Const,
     History,
     Node,
+    Output,
     Project,
     ProjectTransposed,
     Read,
@@ -283,13 +284,16 @@ class KernelEmitter:
             elif isinstance(node, Time):
                 self._time(node, u)
         self._compute(names, u)
-        for o, p in self.outputs:
-            if o.kind == "sequence":
-                self.w.line(store(self.plan, p, names[o.value], self._row(u)))
+        self._store_rows(self.outputs, names, u)
         for s in self.sums:
             w.line(f"{s.name} += {names[s.value]}")
         self._check(names, u)
         self._advance(names, u)
+
+    def _store_rows(self, outputs: Iterable[tuple[Output, Pointer]], names: Mapping[Value, str], u: int) -> None:
+        for o, p in outputs:
+            if o.kind == "sequence":
+                self.w.line(store(self.plan, p, names[o.value], self._row(u)))
 
     def _compute(self, names: Mapping[Value, str], u: int) -> None:
         """Write what computes the values of one step from `names`."""

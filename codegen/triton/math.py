@@ -328,11 +328,14 @@ def _heard(pointer, first, size, inside, width: tl.constexpr):
     i = first + tl.arange(0, width)[None, :]
     return tl.load(pointer + i, inside & (i < size), 0, cache_modifier=".cg")
 
-def _barrier(count, device: tl.constexpr):
-    """Wait for all programs of this batch tile: together they add 2**31 to `count`, which turns its sign."""
+def _arrive(count):
+    """Say that this program has published; all of a batch tile together add 2**31 to `count` and turn its sign."""
     tl.debug_barrier()
     first = 2147483647 - (tl.num_programs(1) - 2)
-    old = tl.atomic_add(count, tl.where(tl.program_id(1) == 0, first, 1), sem="release")
+    return tl.atomic_add(count, tl.where(tl.program_id(1) == 0, first, 1), sem="release")
+
+def _wait(count, old, device: tl.constexpr):
+    """Wait until all have: until the sign of `count` is no longer the one found on arrival."""
     now = tl.atomic_add(count, 0, sem="acquire")
     spins = 0
     while ((now ^ old) >= 0) & (spins < 50000000):
