@@ -153,7 +153,8 @@ def matrix_exp(a: torch.Tensor) -> torch.Tensor:
     norms of 64, where the step is 64 time constants long.
     """
     if a.device.type == "cpu":
-        return torch.linalg.matrix_exp(a)
+        exact: torch.Tensor = torch.linalg.matrix_exp(a)
+        return exact
     return scaled_series(a)
 
 
