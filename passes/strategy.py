@@ -192,9 +192,12 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     rows = loop.option("rows", 16 if small else 32)
     exchange = AHEAD * rows * TILE * loop.element
     held = loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
-    tight = (held and loop.kind == "tf32") or not _fits(loop, "cooperative", rows * columns, 4)
+    tight = loop.kind == "tf32" or not _fits(loop, "cooperative", rows * columns, 4)
     warps = 8 if tight and not loop.amd else 4
     options = {"rows": rows, "columns": columns, "warps": loop.option("warps", warps)}
+    reason = (
+        f"{reason}; {programs} programs {'hold' if held else 'load at every step'} the weights of {columns} neurons"
+    )
     return Layout("cooperative", {**options, "programs": programs, "held": int(held)}, reason)
 
 
