@@ -253,9 +253,11 @@ def temporaries(schedule: Schedule, kernel: Kernel, steps: int, batch: int) -> l
             if h.depth > _KEPT_RINGS
         ]
         return rings + [_row(schedule, b.type, b.storage, batch) for b in kernel.buffers]
+    if kernel.strategy == "sum":
+        return []
     factor = "narrow" if schedule.precision in ("bfloat16", "float16") else "real"
-    sources = [schedule.buffers[i.source] for i in kernel.graph.inputs if i.kind == "sequence"]
-    return [steps * _row(schedule, b.type, factor, batch) for b in sources if b.storage not in (factor, "real")]
+    copied = [i for i in kernel.graph.inputs if schedule.buffers[i.source].storage != factor]
+    return [_row(schedule, i.value.type, factor, batch) * (steps if i.kind == "sequence" else 1) for i in copied]
 
 
 def traffic(schedule: Schedule, kernel: Kernel) -> int:
