@@ -51,6 +51,9 @@ peers: setup
 
 # On a CUDA machine, with the python that has torch and Triton there and without network. Install graphc first:
 # python3 -m pip install --no-index --no-deps --no-build-isolation -e .
+# Tests share the GPU where pytest-xdist is installed. The suite runs in any case and writes to $OUT or benchmarks/results.
+gpu: export GRAPHC_VERIFY ?= 1
 gpu:
-	$(PYTHON) -m pytest -q -m gpu $$(grep -l "mark.gpu" tests/test_*.py)
-	$(PYTHON) -m benchmarks.gpu
+	workers=$$($(PYTHON) -c "import xdist" 2>/dev/null && echo "-n 8 --dist worksteal"); status=0; \
+	OMP_NUM_THREADS=2 $(PYTHON) -m pytest -q -m gpu $$workers $$(grep -l "mark.gpu" tests/test_*.py) || status=1; \
+	$(PYTHON) -m benchmarks.gpu || status=1; exit $$status

@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("works", nargs="*", default=[*WORKS], help=" ".join(WORKS))
     parser.add_argument("--dry-run", action="store_true", help="print predictions and build for sm_90; needs no GPU")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which takes minutes")
-    parser.add_argument("--budget", type=float, default=270.0, help="seconds after which no more peers are set up")
+    parser.add_argument("--budget", type=float, default=240.0, help="seconds after which no more peers are set up")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     jobs = [job for name in WORKS if name in options.works for job in WORKS[name].jobs()]

@@ -126,7 +126,7 @@ def _add_peers(peers: Peers, bench: Bench, work: Work, x: torch.Tensor, gy: torc
     peers.notes["Norse"] = "not installed"
     peers.add("torch eager", bench, 5, lambda: timer(eager))
     peers.add("torch CUDA graph", bench, 10, lambda: timer(replayed(eager)))
-    if bench.compiled and steps == STEPS[0]:
+    if bench.compiled and steps == STEPS[0] and x.dtype == torch.bfloat16:
 
         def compiled() -> Any:
             unrolled = torch.compile(loop_over(lif_step(work), recurrent=False), dynamic=False)

@@ -21,7 +21,7 @@ from benchmarks.works import Arrays, Work
 
 STEPS, BATCH = 1000, 64
 LIMITS = {128: 2.5, 256: 2.5, 512: 4.0, 1024: 4.0, 2048: 6.0}  # us per step, forward with saves
-WITH_JAX = (256, 1024)
+SLOW_PEERS = (256, 1024)  # JAX and torch.compile take half a minute to set up
 DRIVE, WEIGHT = 1 / 16, 1 / 1024  # grids: factors that bfloat16 holds exactly, whose sums float32 holds exactly
 GRADIENTS = {"torch": 5e-2, "jax": 0.2}  # ours rounds the factors of the backward products; JAX fuses multiply and add
 
@@ -38,7 +38,8 @@ def make_arrays(work: Work) -> Arrays:
 
     def whole(mean: float, std: float, grid: float, limit: int, shape: tuple[int, ...]) -> NDArray[Any]:
         drawn = draw.standard_normal(shape, dtype=np.float32) * np.float32(std / grid) + np.float32(mean / grid)
-        return np.clip(np.rint(drawn), -limit, limit).astype(np.int16)
+        numbers: NDArray[Any] = np.clip(np.rint(drawn), -limit, limit).astype(np.int16)
+        return numbers
 
     square = (work.neurons, work.neurons)
     return {
@@ -63,7 +64,7 @@ def run(neurons: int, bench: Bench) -> Row:
     model: Any = gc.compile(make_network(work, recurrent=True), target="triton", precision="bfloat16").to("cuda")
     with torch.no_grad():
         model.hid_hid.weight.copy_(w)
-    ours = trained(model, [x, model.hid_hid.weight], gy)
+    ours = trained(lambda x, _: model(x), [x, model.hid_hid.weight], gy)
 
     def forward_only() -> Any:
         with torch.no_grad():
@@ -81,7 +82,7 @@ def run(neurons: int, bench: Bench) -> Row:
         raise AssertionError("forward with saves and without differ in their spikes")
     peers = Peers()
     add_torch(peers, bench, work, (x, gy, w), (y, gradients))
-    if neurons in WITH_JAX and bench.jax is not None:
+    if neurons in SLOW_PEERS and bench.jax is not None:
         add_jax(peers, bench, work, arrays, (y, gradients[1]))
     row = timed_row("g2", work.title, ours, peers, bench, runs=2)
     halves = {"without saves": median(forward_only), "with saves": median(forward_saving)}
@@ -137,7 +138,7 @@ def add_torch(peers: Peers, bench: Bench, work: Work, given: Any, ours: Any) -> 
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
         peers.add("torch CUDA graph", bench, 15, lambda: make(cuba_step(work), "torch CUDA graph"))
-        if bench.compiled:
+        if bench.compiled and work.neurons in SLOW_PEERS:
             compiled = torch.compile(cuba_step(work), dynamic=False, fullgraph=True)
             peers.add("torch.compile of a step, CUDA graph", bench, 45, lambda: make(compiled, "torch.compile"))
     finally:

@@ -94,8 +94,9 @@ def recording_loop(work: Work) -> Forward:
         syn = mem = spk = torch.zeros(x.shape[1:], device=x.device)
         spikes, currents, potentials = [], [], []
         for row in x.unbind(0):
-            syn = a_s * syn + (row + spk @ w)
+            syn = syn + (row + spk @ w)
             mem = a * mem + b * syn
+            syn = a_s * syn
             spk = super_spike(mem - work.threshold, work.beta)
             mem = mem * (1 - spk.detach())
             spikes.append(spk)
