@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from graphc.runtime.build import Build
 
 
-def explain(network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str, steps: int, batch: int) -> str:
+def explain(
+    network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str, steps: int, batch: int
+) -> str:
     """Return every section of ``model.explain()``.
 
     Args:
@@ -186,7 +188,8 @@ def _kernel(kernel: Kernel) -> str:
     direction = "time loop" if kernel.kind == "steps" else "reverse time loop"
     loops = [len(loop) for loop in kernel.loops]
     fused = f"{sum(loops)} operations fused into {len(loops)} loop{'s' * (len(loops) != 1)}"
-    return f"{kernel.name} ({half}): {direction}, {kernel.strategy}{options}; {fused}; {_products(kernel.graph)}"
+    layout = f"{kernel.strategy}{options} ({kernel.reason})"
+    return f"{kernel.name} ({half}): {direction}, {layout}; {fused}; {_products(kernel.graph)}"
 
 
 def _products(graph: Graph) -> str:

@@ -105,13 +105,20 @@ class Inspection:
 
 def describe(key: Key) -> str:
     """Return one line that names the parts of a key."""
+    import torch
+
+    from graphc.runtime.device import scheduled_for
+
     request = key.request
     records = f"records {', '.join(request.records)}" if request.records else "no records"
     wrt = f"gradients of {', '.join(sorted(request.wrt))}" if request.wrt else "no gradients"
     precision = key.options.precision
     rounded = f" rounded to {precision}" if precision != "float32" else ""
     dtype = str(key.dtype).removeprefix("torch.") + rounded
-    return f"target {key.target}, {key.device}, {dtype}, {records}, {wrt}"
+    device = key.device
+    if device == "cpu" and (spec := scheduled_for(key.target, torch.device(device))).kind == "cuda":
+        device = f"cpu, laid out for sm_{spec.arch}"
+    return f"target {key.target}, {device}, {dtype}, {records}, {wrt}"
 
 
 def _ptx(build: Build, plan: Schedule, backward: bool) -> str:

@@ -236,10 +236,6 @@ class Build:
         """Return how many steps a chunk of a call has: all of them."""
         return max(steps, 1)
 
-    def every(self, steps: int, batch: int) -> int:
-        """Return how many steps a chunk of a call has: all of them."""
-        return max(steps, 1)
-
     def footprint(self, steps: int, batch: int) -> Footprint | None:
         """Return the predicted bytes of one call; None where nothing is scheduled."""
         if self.schedule is None:
