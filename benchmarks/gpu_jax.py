@@ -6,6 +6,7 @@ FOLDER and runs it, ``check PATH`` writes results as .npz, ``time N`` runs it N 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -188,6 +189,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")  # libraries print; their words go to standard error
     os.dup2(2, 1)
     held: dict[str, Any] = {}
+    if installed():
+        importlib.import_module("jax")  # takes seconds, while the caller is busy with something else
     for line in sys.stdin:
         try:
             reply = answer(line.split(), held)
