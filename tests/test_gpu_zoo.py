@@ -31,7 +31,8 @@ def assert_same(name: str, topology: str, strategy: str, dtype: torch.dtype) -> 
     torch.manual_seed(0)
     model = gc.compile(case.network, target="triton", dtype=dtype, schedule=STRATEGIES[strategy]).to(DEVICE)
     got, single = train(model, case), dtype is torch.float32
-    assert {k.strategy for k in model.last_build().schedule.kernels if k.kind != "product"} == {strategy}
+    strategies = {k.strategy for k in model.last_build().schedule.kernels if k.kind != "product"}
+    assert strategy in strategies <= {strategy, "elementwise"}  # what is left of a step may be elementwise
     steps = same_steps(want, got)
     assert steps >= (case.T // 2 if single else case.T)
     for record, wanted in want.records.items():
