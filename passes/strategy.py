@@ -32,7 +32,7 @@ FIXED = {"resident": 40, "cooperative": 72}
 built for sm_90 with Triton 3.9; they lie above what was measured, so that what is admitted does not spill."""
 
 PER_WEIGHT = 24  # registers for every weight matrix after the first
-PLAIN = 30  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
+PLAIN = 28  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
 BATCH = 64  # samples that one launch of a cooperative kernel should hold
 AHEAD = 5  # tiles of what other programs have published that stand in shared memory at once
 SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
@@ -171,8 +171,9 @@ def _resident(loop: Loop, reason: str) -> Layout:
 def _resident_warps(loop: Loop, rows: int) -> int:
     """Return the warps of a resident program whose values stay in registers; 0 if none does."""
     if not loop.tensor_cores:
-        plain = loop.widest <= 64 or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
-        warps = 4 if loop.widest <= 32 else 8 if loop.widest <= 64 else 16
+        small = loop.widest <= 64 and (not loop.amd or pressure(loop.graph) <= 2 * PLAIN)
+        plain = small or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
+        warps = 4 if loop.widest <= 32 or loop.amd else 8 if loop.widest <= 64 else 16
         return warps if plain or loop.device.kind == "cpu" else 0
     neurons = rows * padded(loop.widest)
     return next((w for w in (4, 8) if loop.device.kind == "cpu" or _fits(loop, "resident", neurons, w)), 0)
@@ -192,7 +193,8 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     rows = loop.option("rows", 16 if small else 32)
     exchange = AHEAD * rows * TILE * loop.element
     held = loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
-    tight = loop.kind == "tf32" or not _fits(loop, "cooperative", rows * columns, 4)
+    long = loop.kind == "tf32" and len(loop.products) * loop.widest > 512  # rows of weights
+    tight = long or not _fits(loop, "cooperative", rows * columns, 4)
     warps = 8 if tight and not loop.amd else 4
     options = {"rows": rows, "columns": columns, "warps": loop.option("warps", warps)}
     reason = (
