@@ -27,9 +27,10 @@ HOPPER = DeviceSpec("cuda", 90, 132, 232448, True)  # stands in where the device
 REGISTERS = {4: 255, 8: 255, 16: 128}
 """Registers that a thread can have, by the warps of a program."""
 
-FIXED = {"resident": 40, "cooperative": 72}
-"""Registers that a kernel uses whatever its neuron, for products, addresses and masks. All such figures are of kernels
-built for sm_90 with Triton 3.9; they lie above what was measured, so that what is admitted does not spill."""
+RESIDENT = 40
+COOPERATIVE = {16: 72, 32: 140}
+"""Registers that a kernel uses whatever its neuron, for products, addresses and masks: by the rows of a batch tile. All
+such figures are of kernels built for sm_80 and sm_90 with Triton 3.9; what they admit does not spill in its loop."""
 
 PER_WEIGHT = 24  # registers for every weight matrix after the first
 PLAIN = 28  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
@@ -176,31 +177,40 @@ def _resident_warps(loop: Loop, rows: int) -> int:
         warps = 4 if loop.widest <= 32 or loop.amd else 8 if loop.widest <= 64 else 16
         return warps if plain or loop.device.kind == "cpu" else 0
     neurons = rows * padded(loop.widest)
-    return next((w for w in (4, 8) if loop.device.kind == "cpu" or _fits(loop, "resident", neurons, w)), 0)
+    return next((w for w in (4, 8) if loop.device.kind == "cpu" or _fits(loop, RESIDENT, neurons, w)), 0)
 
 
-def _fits(loop: Loop, strategy: str, neurons: int, warps: int) -> bool:
+def _fits(loop: Loop, fixed: int, neurons: int, warps: int) -> bool:
     """Return whether the threads of a program that has `neurons` of a batch tile keep their values in registers."""
     values = -(-neurons // ((64 if loop.amd else 32) * warps)) * pressure(loop.graph)
     most = REGISTERS[warps] * (2 if loop.amd and warps == 4 else 1)
-    return FIXED[strategy] + values + PER_WEIGHT * (len(loop.weights) - 1) <= most
+    return fixed + values + PER_WEIGHT * (len(loop.weights) - 1) <= most
 
 
 def _cooperative(loop: Loop, reason: str) -> Layout:
     columns = _columns(loop)
     programs = -(-loop.widest // columns)
-    small = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
-    rows = loop.option("rows", 16 if small else 32)
-    exchange = AHEAD * rows * TILE * loop.element
-    held = loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange + RESERVED // 3 <= loop.shared
-    long = loop.kind == "tf32" and len(loop.products) * loop.widest > 512  # rows of weights
-    tight = long or not _fits(loop, "cooperative", rows * columns, 4)
-    warps = 8 if tight and not loop.amd else 4
-    options = {"rows": rows, "columns": columns, "warps": loop.option("warps", warps)}
-    reason = (
-        f"{reason}; {programs} programs {'hold' if held else 'load at every step'} the weights of {columns} neurons"
+    rows, warps = _cooperative_tile(loop, columns, programs)
+    exchange = AHEAD * rows * TILE * loop.element + RESERVED // 3
+    held = int(loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange <= loop.shared)
+    has = "hold" if held else "load at every step"
+    return Layout(
+        "cooperative",
+        {"rows": rows, "columns": columns, "warps": warps, "programs": programs, "held": held},
+        f"{reason}; {programs} programs {has} the weights of {columns} neurons each",
     )
-    return Layout("cooperative", {**options, "programs": programs, "held": int(held)}, reason)
+
+
+def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int]:
+    """Return samples and warps of a program: if registers allow, so many that one launch holds a batch of `BATCH`."""
+    once = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
+    long = loop.kind == "tf32" and len(loop.products) * loop.widest > 512  # rows of weights
+    candidates = [
+        (r, w) for r in ((16,) if once else (32, 16)) for w in ((4,) if loop.amd else (8,) if long else (4, 8))
+    ]
+    fitting = (c for c in candidates if _fits(loop, COOPERATIVE[c[0]], c[0] * columns, c[1]))
+    rows, warps = next(fitting, candidates[-1])
+    return loop.option("rows", rows), loop.option("warps", warps)
 
 
 def _stepwise(loop: Loop, reason: str) -> Layout:

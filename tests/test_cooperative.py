@@ -103,13 +103,13 @@ def gradients(case, target, steps, dtype, **options):
     return {name: v.detach().double() for name, v in (found | grads).items() if v is not None}
 
 
-def assert_equals_the_reference(case, steps, **schedule):
+def assert_equals_the_reference(case, steps, near=TOLERANCE, **schedule):
     wanted = gradients(case, "reference", steps, torch.float64)
     ours = gradients(case, "triton", steps, torch.float32, schedule={"strategy": "cooperative", **schedule})
     assert wanted.keys() == ours.keys() and wanted["x"].any()
     for key, tensor in wanted.items():
         scale = float(tensor.abs().max()) + 1e-30
-        atol = 0 if set(tensor.unique().tolist()) == {0.0, 1.0} else TOLERANCE  # spikes are equal
+        atol = 0 if set(tensor.unique().tolist()) == {0.0, 1.0} else near  # spikes are equal
         torch.testing.assert_close(ours[key] / scale, tensor / scale, rtol=0, atol=atol, msg=key)
 
 
@@ -119,7 +119,8 @@ SOME = [("LIF", "recurrent"), ("ALIF", "layers"), ("CuBaLIF", "delays")]
 
 @pytest.mark.parametrize(("name", "topology"), EVERY if os.environ.get("GRAPHC_EVERY_CASE") else SOME)
 def test_one_program_for_all_neurons_equals_the_reference(name, topology):
-    assert_equals_the_reference(build(name, topology), 12)
+    steep = name == "IzhikevichPublished"  # v is in the hundreds, and so is the rounding of what the surrogate sees
+    assert_equals_the_reference(build(name, topology), 12, near=2e-3 if steep else TOLERANCE)
 
 
 def test_populations_that_programs_share_out_equal_the_reference(monkeypatch):
