@@ -53,7 +53,8 @@ def test_backward_takes_the_spikes_of_forward_bit_for_bit(precision, strategy):
     for z in spikes.flip(0):  # v after the reset counts once; its jump is detached
         gradient = (1 + 0.5 * gradient) * (1 - z)
         rows.append(gradient)
-    assert torch.equal(drive.grad, torch.stack(rows[::-1]).to(drive.dtype))
+    assert torch.equal(drive.grad == 0, spikes > 0)  # it is at least 1 where backward sees no spike
+    torch.testing.assert_close(drive.grad.float(), torch.stack(rows[::-1]), rtol=torch.finfo(drive.dtype).eps, atol=0)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
