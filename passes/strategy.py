@@ -28,9 +28,9 @@ REGISTERS = {4: 255, 8: 255, 16: 128}
 """Registers that a thread can have, by the warps of a program."""
 
 RESIDENT = 40
-COOPERATIVE = {16: 72, 32: 140}
-"""Registers that a kernel uses whatever its neuron, for products, addresses and masks: by the rows of a batch tile. All
-such figures are of kernels built for sm_80 and sm_90 with Triton 3.9; what they admit does not spill in its loop."""
+COOPERATIVE = {(16, 4): 72, (16, 8): 72, (32, 4): 155, (32, 8): 184}
+"""Registers that a kernel uses whatever its neuron, for products, addresses and masks: by samples and warps. All such
+figures are of kernels built for sm_80 and sm_90 with Triton 3.9; what they admit does not spill in its loop."""
 
 PER_WEIGHT = 24  # registers for every weight matrix after the first
 PLAIN = 28  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
@@ -204,11 +204,11 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
 def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int]:
     """Return samples and warps of a program: if registers allow, so many that one launch holds a batch of `BATCH`."""
     once = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
-    long = loop.kind == "tf32" and len(loop.products) * loop.widest > 512  # rows of weights
+    long = len(loop.products) * loop.widest > (512 if loop.kind == "tf32" else 2048)  # rows of weights
     candidates = [
         (r, w) for r in ((16,) if once else (32, 16)) for w in ((4,) if loop.amd else (8,) if long else (4, 8))
     ]
-    fitting = (c for c in candidates if _fits(loop, COOPERATIVE[c[0]], c[0] * columns, c[1]))
+    fitting = (c for c in candidates if _fits(loop, COOPERATIVE[c], c[0] * columns, c[1]))
     rows, warps = next(fitting, candidates[-1])
     return loop.option("rows", rows), loop.option("warps", warps)
 
