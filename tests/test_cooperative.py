@@ -1,16 +1,19 @@
 """Programs that share out the neurons of a time loop, under Triton's interpreter: alone, and several in lock step."""
 
 import os
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
 import graphc as gc
+from graphc.codegen.triton import emit
 from graphc.ir import TargetError
 from graphc.passes.phases import phases_of
 from graphc.runtime import cooperative
 
+from .models import triton_kernels
 from .models.kernels import adjoint, cuba, draw, run_reference, schedule_of
 from .models.narrow import NARROW, rounding_to_nearest
 from .models.triton_kernels import for_triton, run_triton
@@ -23,6 +26,11 @@ pytestmark = pytest.mark.interpret
 
 TOLERANCE = 2e-4  # float32: steps of rounding, no spike at the threshold
 STORAGE = {"z": "uint8"}
+
+
+@pytest.fixture(autouse=True)
+def passes_are_checked_elsewhere(monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
 
 
 def cooperating(plan, programs, held=0):
@@ -67,6 +75,16 @@ def test_the_order_in_which_programs_run_does_not_matter(seed):
     with lockstep(order="random", seed=seed):
         ours = run_triton(plan, given, 6, 3)
     assert wanted["z"].any() and all(torch.equal(ours[name], wanted[name]) for name in wanted)
+
+
+def test_programs_that_do_not_wait_hear_the_wrong_step(monkeypatch):
+    plan = cooperating(schedule_of(cuba(1), "steps", {"hid": 40}, "float32", {}, STORAGE), 3)
+    given = draw(plan, 6, 3)
+    with lockstep(order="random", seed=1):
+        wanted = run_triton(plan, given, 6, 3)
+        texts = {half: re.sub(r"\n +_wait\(.*", "", text) for half, text in emit(plan).items()}
+        monkeypatch.setattr(triton_kernels, "emit", lambda plan: texts)
+        assert not torch.equal(run_triton(plan, given, 6, 3)["z"], wanted["z"])
 
 
 def test_batch_tiles_that_cannot_all_run_at_once_are_launched_in_turn(monkeypatch):
