@@ -29,7 +29,7 @@ def pressure(graph: Graph) -> int:
         alive = {v for v in alive if last.get(v, -1) > place}
     functions = sum(_functions(n) for n in nodes if isinstance(n, Map) and _is_tile(n.result))
     over = 6 if any(isinstance(n, Project) for n in nodes) else 3
-    return most + len(loaded) + 3 * functions // 4 + over
+    return most + len(loaded) + -(-3 * functions // 4) + over
 
 
 def _is_tile(value: Value) -> bool:

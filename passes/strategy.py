@@ -157,10 +157,15 @@ def _elementwise(loop: Loop) -> Layout:
     four = short and loop.dtype == "float32"
     options = {
         "unroll": loop.option("unroll", 4 if short else 1),
-        "block": loop.option("block", 512 if four else 256),  # four neurons a thread, or two of float64: 16 bytes
+        "block": loop.option("block", _block(loop, 512 if four else 256)),  # four neurons a thread: 16 bytes
         "warps": loop.option("warps", 4),
     }
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
+
+
+def _block(loop: Loop, block: int) -> int:
+    """Return `block`, or half of it where two neurons of float64 a thread are more than its registers hold."""
+    return block // 2 if loop.dtype == "float64" and 4 * pressure(loop.graph) > 200 else block
 
 
 def _resident(loop: Loop, reason: str) -> Layout:
@@ -214,7 +219,7 @@ def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int
 
 
 def _stepwise(loop: Loop, reason: str) -> Layout:
-    options = {"block": loop.option("block", 256), "warps": loop.option("warps", 4)}
+    options = {"block": loop.option("block", _block(loop, 256)), "warps": loop.option("warps", 4)}
     return Layout("stepwise", options, reason)
 
 

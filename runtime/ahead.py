@@ -23,11 +23,11 @@ class KernelReport:
     Attributes:
         registers: per thread.
         spills: bytes of stack per thread; 0 when every value stays in a register.
-        local: instructions that read or write the stack in the longest loop; anywhere, where there is no loop.
+        local: instructions that read or write the stack in the longest loop with arithmetic in it.
         shared: bytes of shared memory per program.
         atomics: atomic instructions on floating-point numbers.
         wide: loads and stores of global memory of 8 bytes or more per thread, and all of them.
-        loop: loads and stores of global memory in the longest loop with arithmetic in it.
+        loop: loads and stores of global memory in that loop.
         loop_loads: bytes per thread that those loads read.
         assembly: text of the machine code.
     """
@@ -187,7 +187,7 @@ def _accesses(machine: _Machine, assembly: str) -> dict[str, Any]:
     body = machine.longest_loop(assembly)
     loads = machine.loads.findall(body)
     return {
-        "local": len(machine.stack.findall(body or assembly)),
+        "local": len(machine.stack.findall(body)),
         "wide": (sum(width >= 8 for width in widths), len(widths)),
         "loop": len(loads) + len(machine.stores.findall(body)),
         "loop_loads": sum(map(machine.width, loads)),

@@ -158,7 +158,7 @@ def read_table(path: Path = TABLE) -> tuple[str, dict[tuple[Case, str], Row]]:
         else:
             row = Row(case, half, rest[0], float(rest[-1]), Figures(*map(int, rest[1:-1])))
         rows[case, half] = row
-    return title.split()[2], rows
+    return title.split()[2].rstrip(","), rows
 
 
 def write_table(release: str, rows: Sequence[Row], path: Path = TABLE) -> None:
