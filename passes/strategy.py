@@ -34,6 +34,7 @@ figures are of kernels built for sm_80 and sm_90 with Triton 3.9; what they admi
 
 PER_WEIGHT = 24  # registers for every weight matrix after the first
 PLAIN = 28  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
+DOUBLE = 100  # of `pressure`: what the neurons of one thread may be together in float64
 BATCH = 64  # samples that one launch of a cooperative kernel should hold
 AHEAD = 5  # tiles of what other programs have published that stand in shared memory at once
 SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
@@ -176,12 +177,15 @@ def _resident(loop: Loop, reason: str) -> Layout:
 
 def _resident_warps(loop: Loop, rows: int) -> int:
     """Return the warps of a resident program whose values stay in registers; 0 if none does."""
+    neurons = rows * padded(loop.widest)
+    if loop.dtype == "float64" and loop.device.kind != "cpu" and not loop.amd:
+        each = pressure(loop.graph) + 3 * (len(loop.weights) - 1)
+        return next((w for w in (4, 8) if -(-neurons // (32 * w)) * each <= DOUBLE), 0)
     if not loop.tensor_cores:
         small = loop.widest <= 64 and (not loop.amd or pressure(loop.graph) <= 2 * PLAIN)
         plain = small or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
         warps = 4 if loop.widest <= 32 or loop.amd else 8 if loop.widest <= 64 else 16
         return warps if plain or loop.device.kind == "cpu" else 0
-    neurons = rows * padded(loop.widest)
     return next((w for w in (4, 8) if loop.device.kind == "cpu" or _fits(loop, RESIDENT, neurons, w)), 0)
 
 
