@@ -6,20 +6,19 @@ import re
 
 import pytest
 import sympy
+import triton
 
 from graphc.codegen.triton import emit, plan
 from graphc.ir import Graph, Input, Output
 from graphc.ir.functions import exprel, exprel_prime, sigmoid, softplus
-from graphc.runtime.ahead import KernelReport, compile_ahead
+from graphc.runtime.ahead import compile_ahead
 
 from .models.kernels import let, schedule_of, value
 from .models.triton_kernels import for_triton, network_of, schedule_network
-from .oracles.networks import SCALES
+from .static_table import SIZES, Case, Figures, Row, all_cases, build, loop_limits, read_table, rows_of
 
 pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
 SHARED = {80: 163 * 1024, 90: 227 * 1024, "gfx942": 64 * 1024}
-EVERY = bool(os.environ.get("GRAPHC_EVERY_CASE"))
-RECURRENT = {32: {"warps": 4}, 64: {"warps": 8}, 128: {"warps": 16}}  # neurons -> what spills nothing
 
 
 def without_lines(text: str) -> str:
@@ -56,56 +55,77 @@ def test_a_long_step_is_not_unrolled():
     assert unrolls["LIF"] == [4, 4] and unrolls["HodgkinHuxley"] == [1, 1]
 
 
-def assert_fits(reports: list[KernelReport], arch: int | str) -> None:
-    assert reports
-    for report in reports:
-        assert report.registers and report.shared <= SHARED[arch], report.name
-        assert report.spills == 0 and report.local == 0, (report.name, report.spills)
-        assert report.atomics == 0
+PARKED = 32  # bytes of stack: what only the end of a kernel reads, ptxas may keep there while the loop runs
+EXCEPTIONS = {  # two instructions of the loop touch 8 bytes of stack: ptxas stops short of the registers it could have
+    (Case("elementwise", "float16", 1024, "HodgkinHuxley", "80"), "backward"),  # at 96
+    (Case("cooperative", "tf32", 512, "MorrisLecar", "80"), "backward"),  # at 168
+}
 
 
-@pytest.mark.parametrize("arch", [80, 90, "gfx942"])
-def test_elementwise_kernels_fit_and_access_memory_widely(arch):
-    made = schedule_network(network_of("CuBaLIF", 1024))
-    reports = compile_ahead(made, emit(made), arch)
-    assert_fits(reports, arch)
-    if arch != "gfx942":
-        assert all(report.wide[0] >= 0.6 * report.wide[1] for report in reports)
+def assert_fits(figures: Figures, arch: int | str) -> None:
+    assert figures.registers and figures.shared <= SHARED[arch]
+    assert figures.stack <= PARKED and figures.local == 0 and figures.atomics == 0, figures
 
 
-@pytest.mark.parametrize("neuron", list(SCALES) if EVERY else ["AdEx", "HodgkinHuxley", "Theta"])
-def test_elementwise_kernels_of_the_zoo_fit(neuron):
-    made = schedule_network(network_of(neuron, 1024))
-    assert_fits(compile_ahead(made, emit(made), 90), 90)
+RELEASE, TABLE = read_table()
+BUILT = {key: row for key, row in TABLE.items() if row.figures}
 
 
-@pytest.mark.parametrize(
-    "neuron, size, arch", [("LIF", 64, 80), ("CoBaLIF", 64, 90), ("ALIF", 128, 90), ("CuBaLIF", 32, "gfx942")]
-)
-def test_recurrent_kernels_fit(neuron, size, arch):
-    made = schedule_network(network_of(neuron, size, 1), tuned=RECURRENT[size])
-    assert_fits(compile_ahead(made, emit(made), arch), arch)
+@pytest.mark.parametrize("strategy", SIZES)
+def test_every_kernel_of_the_zoo_is_the_one_of_the_table(strategy):
+    made = {(case, row.half): told(row) for case in all_cases() if case.strategy == strategy for row in rows_of(case)}
+    kept = {key: told(row) for key, row in TABLE.items() if key[0].strategy == strategy}
+    changed = [key for key in made | kept if made.get(key) != kept.get(key)]
+    assert made and not changed, f"{len(changed)} rows changed, {changed[0]} first: run `make static` and read its diff"
 
 
-def test_the_time_loop_does_not_load_the_weights():
-    made = schedule_network(network_of("CuBaLIF", 64, 1), tuned=RECURRENT[64])
-    for report in compile_ahead(made, emit(made), 90):
-        assert (
-            0 < max(loads_in_loops(report.assembly)) <= 4
-        )  # one vector of a row per sequence; the weights would be 4 more
+def told(row: Row) -> tuple[str, str, str]:
+    return row.hash, f"{row.moved:.5g}", row.refused
 
 
-def loads_in_loops(assembly: str) -> list[int]:
-    lines = assembly.splitlines()
-    labels = {m[1]: n for n, line in enumerate(lines) if (m := re.match(r"(\.L_x_\d+):", line))}
-    jumps = [(labels[m[1]], n) for n, line in enumerate(lines) if (m := re.search(r"BRA `\((\.L_x_\d+)\)", line))]
-    bodies = [lines[start:end] for start, end in jumps if end - start > 1]
-    return [sum("LDG" in line for line in body) for body in bodies if any("FFMA" in line for line in body)]
+@pytest.mark.parametrize("arch", SHARED)
+def test_no_kernel_of_the_table_spills_or_takes_too_much(arch):
+    rows = {key: row.figures for key, row in BUILT.items() if key[0].target == arch}
+    assert len(rows) > 500
+    for key, figures in rows.items():
+        if key in EXCEPTIONS:
+            assert figures.stack <= 8 and 0 < figures.local <= 2, "no exception is needed"
+        else:
+            assert_fits(figures, arch)
 
 
-def test_float64_builds():
-    made = schedule_network(network_of("CuBaLIF", 32, 1), "float64", {"warps": 8})
-    assert_fits(compile_ahead(made, emit(made), 90, checks=False), 90)
+def test_loops_access_memory_widely_and_resident_ones_load_no_weights():
+    for (case, half), row in BUILT.items():
+        if case.strategy in ("elementwise", "resident") and not case.arch.startswith("gfx"):
+            accesses, loads = loop_limits(case, half)
+            assert 0 < row.figures.loop <= accesses and row.figures.loads <= loads, row
+
+
+# One half of one case per strategy and architecture.
+SAMPLE = [
+    "elementwise bfloat16 1024 LIF 80 forward",
+    "elementwise float32 1024 ALIF 90 backward",
+    "elementwise float32 1024 AdEx gfx942 forward",
+    "resident tf32 128 LIF 80 forward",
+    "resident bfloat16 256 CuBaLIF 90 backward",
+    "resident float32 64 LI gfx942 backward",
+    "cooperative bfloat16 1024 LIF 80 backward",
+    "cooperative bfloat16 1024 CuBaLIF 90 forward",
+    "cooperative float32 512 LIF gfx942 forward",
+    "stepwise bfloat16 4096 Theta 80 backward",
+    "stepwise float64 4096 ALIF 90 forward",
+    "stepwise float32 4096 QIF gfx942 backward",
+]
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_build_uses_what_the_table_says(name):
+    strategy, precision, size, neuron, arch, half = name.split()
+    case = Case(strategy, precision, int(size), neuron, arch)
+    found = build(case, half)
+    assert_fits(found, case.target)
+    if triton.__version__ == RELEASE:  # another release allocates registers another way
+        assert found == TABLE[case, half].figures
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -123,4 +143,4 @@ def test_every_function_builds(dtype):
     graph = Graph("function", (Input("x", x, "sequence"),), (node,), (Output("y", y, "sequence"),))
     made = for_triton(schedule_of(graph, "steps", {"h": 64}, dtype), "elementwise")
     for arch in (90, "gfx942"):
-        assert_fits(compile_ahead(made, emit(made), arch), arch)
+        assert_fits(Figures.of(compile_ahead(made, emit(made), arch)), arch)
