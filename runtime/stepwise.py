@@ -291,6 +291,7 @@ def recordable(device: torch.device) -> bool:
 
 
 _streams: dict[torch.device, torch.cuda.Stream] = {}
+_recording = threading.Lock()  # what another thread launches on the stream of a capture would be part of it
 
 
 def record(device: torch.device, first: Callable[[], object], step: Callable[[], object]) -> Replay:
@@ -298,19 +299,24 @@ def record(device: torch.device, first: Callable[[], object], step: Callable[[],
 
     Both run on a stream of their own, as a capture must; what the current stream does next waits for them. A capture
     runs nothing, and only calls of this thread that do not fit one can spoil it.
+
+    cuBLAS keeps its workspace per stream, and a recording its address: so that no other recording or call may free or
+    write it, a capture starts without one, takes one from the memory of its graph, and leaves none.
     """
-    with torch.cuda.device(device):
+    with _recording, torch.cuda.device(device):
         if device not in _streams:
             _streams[device] = torch.cuda.Stream(device)
         side = _streams[device]
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):
             first()
+            torch._C._cuda_clearCublasWorkspaces()
             graph = torch.cuda.CUDAGraph()
             graph.capture_begin(capture_error_mode="thread_local")
             try:
                 step()
             finally:
                 graph.capture_end()
+                torch._C._cuda_clearCublasWorkspaces()
         torch.cuda.current_stream(device).wait_stream(side)
     return graph
