@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .inspect import Inspection
 
 TARGETS = ("auto", "c", "triton", "reference")
+TAKES: Mapping[str, tuple[str, ...]] = {"c": ("rows",), "reference": ()}
+"""What `schedule=` may hold for targets that do not know all of it."""
+
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
 
 
@@ -47,7 +50,7 @@ def compile(
             and the factors of products are rounded to; "tf32" rounds factors alone. For target "triton".
         schedule: replaces what the resource model of target "triton" chooses: "strategy" ("elementwise", "resident",
             "cooperative" or "stepwise", for loops that multiply), and tiles "rows", "columns", "warps", "unroll",
-            "block", each a power of two. For target "c" it takes "rows".
+            "block", each a power of two. Target "c" takes "rows" alone, "reference" nothing.
         observers: told of every pass, after those that GRAPHC_DUMP and GRAPHC_VERIFY ask for.
 
     Raises:
@@ -62,6 +65,12 @@ def compile(
     learning = _learning(learn)
     chosen, layout = _precision(dtype, precision), dict(schedule or {})
     check_options(layout, Loc.caller())
+    if beside := sorted(set(layout) - set(TAKES.get(target, layout))):
+        raise TargetError(
+            f"schedule= has {beside[0]!r}, which target {target!r} does not know",
+            Loc.caller(),
+            'leave it out, or use target="triton"',
+        )
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if learning else frozenset()

@@ -135,10 +135,8 @@ def unconnected(network: Network) -> list[str]:
 def saved(build: Build) -> list[str]:
     """Return what is kept between the halves: bytes per step and sample, and per neuron."""
     lines, total = [], 0
-    for name in build.saved:
-        size = build.storage(name).itemsize
-        if not (count := math.prod(build.shape(name, 1, 1))):  # a state, of which longer calls keep some
-            continue
+    for name in build.sequences:
+        size, count = build.storage(name).itemsize, math.prod(build.row(name))
         total += size * count
         each, many = ("32 neurons", "words") if _is_bits(build, name) else ("neuron", "neurons")
         lines.append(

@@ -78,6 +78,10 @@ class Inspection:
 
     def explain(self, *, steps: int = 1, batch_size: int = 1, **key: Any) -> str:
         """Return what this model computes and how, in words; memory is predicted for a call of this size."""
+        from graphc.runtime.arguments import check_count
+
+        for name, count in (("steps", steps), ("batch_size", batch_size)):
+            check_count(name, count)
         build = self._build(**key)
         stages = self.compiler.stages(build.key.request)
         return explain(self.compiler.network, stages, build, describe(build.key), steps, batch_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graphc.ir import Kernel, Schedule
+from graphc.ir import Kernel, Schedule, TargetError
 from graphc.passes.footprint import traffic
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ def memory(build: Build, steps: int, batch: int) -> list[str]:
     """Return what a call allocates, how it is cut into chunks and why, and the bytes that every time loop moves."""
     if build.schedule is None:
         return ["not predicted: the reference target interprets the program"]
-    found = build.footprint(steps, batch)
+    try:
+        found = build.footprint(steps, batch)
+    except TargetError as refused:  # a budget that no choice stays within
+        return [f"refused: {refused.message}"]
     assert found is not None
     backward = any(k.backward for k in build.schedule.kernels)
     lines = [

@@ -25,6 +25,12 @@ def check_dtype(dtype: torch.dtype) -> None:
     )
 
 
+def check_count(name: str, value: Any) -> None:
+    """Raise a GraphcError unless `value` counts steps or samples."""
+    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)) or value < 0:
+        raise GraphcError(f"{name}={value!r} is no int of at least 0", hint=f"such as {name}=1")
+
+
 def named_inputs(program: Program, inputs: Any) -> dict[str, torch.Tensor]:
     """Return the inputs by name; one that stands alone takes the name of the only input."""
     if inputs is None:
@@ -41,6 +47,9 @@ def checked_inputs(
     program: Program, like: torch.Tensor, inputs: Any, steps: int | None, batch: int | None, dtype: torch.dtype
 ) -> tuple[list[torch.Tensor], int, int]:
     """Return the inputs in order, T and B; each must be on the device of `like` and of `dtype`."""
+    for name, count in (("steps", steps), ("batch_size", batch)):
+        if count is not None:
+            check_count(name, count)
     named = named_inputs(program, inputs)
     for tensor in program.inputs:
         if tensor.name not in named:
@@ -68,6 +77,8 @@ def checked_inputs(
 def _checked(like: torch.Tensor, name: str, x: Any, size: int, loc: Loc | None, dtype: torch.dtype) -> torch.Tensor:
     if not isinstance(x, torch.Tensor):
         raise GraphcError(f"input '{name}' is a {type(x).__name__}, no tensor", loc)
+    if x.layout != torch.strided:
+        raise GraphcError(f"input '{name}' is sparse, which no target takes", loc, f"pass {name}.to_dense()")
     if x.dim() != 3 or x.shape[2] != size:
         raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but (T, B, {size}) is declared", loc)
     if x.dtype != dtype:
@@ -94,10 +105,15 @@ def checked_state(
 ) -> list[torch.Tensor]:
     """Return the states in the order of the program, or say which one does not fit."""
     found = []
+    start = "start from model.initial_state(batch_size=...)"
+    if not isinstance(state, Mapping):
+        raise GraphcError(f"the state is a {type(state).__name__}, no mapping of names to tensors", hint=start)
     for tensor in program.states:
         if tensor.name not in state:
-            raise GraphcError(f"the state lacks '{tensor.name}'", hint="start from model.initial_state(batch_size=...)")
+            raise GraphcError(f"the state lacks '{tensor.name}'", hint=start)
         value = state[tensor.name]
+        if not isinstance(value, torch.Tensor):
+            raise GraphcError(f"state '{tensor.name}' is a {type(value).__name__}, no tensor", hint=start)
         if value.device != like.device:
             raise GraphcError(
                 f"state '{tensor.name}' is on {value.device}, the model on {like.device}",
@@ -111,6 +127,9 @@ def checked_state(
         raise GraphcError(
             "the state lacks 't', the number of its step", hint="keep the state as run or step returned it"
         )
+    t = state["t"]
+    if not isinstance(t, torch.Tensor) or t.dim() or t.is_floating_point():
+        raise GraphcError(f"'t' of the state is {t!r}, no integer tensor without axes", hint=start)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ import torch
 from graphc.ir import GraphcError, gradient, initial
 
 from .build import Build, Extent
-from .prologue import Coefficients, Tensors, recording
+from .prologue import Coefficients, Tensors, memory_of, recording
 
 BUILDS: weakref.WeakValueDictionary[str, Build] = weakref.WeakValueDictionary()
 """The builds alive, by the key that the operator is called with."""
@@ -40,9 +41,17 @@ def run(
 ) -> list[torch.Tensor]:
     """Return outputs, final states and saved sequences; an empty `state` is the initial one, else "t" comes last."""
     build.watch.poll()
-    given, extent, _ = _given(build, steps, batch, inputs, parameters, state)
-    own = {id(t) for t in given.values()}
-    return [t.clone() if id(t) in own else t for t in build.forward(given, extent)]
+    with _own_precision(build.device):
+        given, extent, _ = _given(build, steps, batch, inputs, parameters, state)
+        own = {id(t) for t in given.values()}
+        return [t.clone() if id(t) in own else t for t in build.forward(given, extent)]
+
+
+def _own_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which torch's products round what the precision says, also where a caller uses autocast."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def _given(
@@ -52,18 +61,21 @@ def _given(
     inputs: Sequence[torch.Tensor],
     parameters: Sequence[torch.Tensor],
     state: Sequence[torch.Tensor],
+    again: bool = False,
 ) -> tuple[Tensors, Extent, Coefficients]:
-    """Return everything that kernels read, laid out as they read it."""
+    """Return everything that kernels read, laid out as they read it; `again` for the second half of a call."""
     given: Tensors = {p.name: t.contiguous() for p, t in zip(build.program.parameters, parameters, strict=True)}
-    coefficients = build.prologue(given)
+    coefficients = build.prologue(given, memory_of(parameters), again)
     given |= coefficients.given
     for tensor, x in zip(build.program.inputs, inputs, strict=True):
         given[tensor.name] = sequence(x)
     if not state:
         return given | coefficients.initial(batch), Extent(steps, batch, 0), coefficients
     for name, x in zip(build.initial_names, state[:-1], strict=True):
-        given[name] = x.contiguous()
-    return given, Extent(steps, batch, int(state[-1])), coefficients
+        given[name] = x.resolve_neg().contiguous()
+    if (start := int(state[-1])) < 0:
+        raise GraphcError(f"the state is that before step {start}", hint="start from model.initial_state()")
+    return given, Extent(steps, batch, start), coefficients
 
 
 def sequence(x: torch.Tensor) -> torch.Tensor:
@@ -71,6 +83,7 @@ def sequence(x: torch.Tensor) -> torch.Tensor:
 
     An expanded tensor, such as the gradient of a sum, is laid out once and expanded again.
     """
+    x = x.resolve_neg()
     if x.shape[-1] <= 1 or x.stride(-1) == 1:
         return x
     shape = x.shape
@@ -92,7 +105,22 @@ def run_backward(
 ) -> list[torch.Tensor]:
     """Return the gradients of `wanted(build)`, in that order."""
     build.watch.poll()
-    given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state)
+    with _own_precision(build.device):
+        found = _all_gradients(build, steps, batch, inputs, parameters, state, saved, grads)
+    return [found[name] for name in wanted(build, bool(state))]
+
+
+def _all_gradients(
+    build: Build,
+    steps: int,
+    batch: int,
+    inputs: Sequence[torch.Tensor],
+    parameters: Sequence[torch.Tensor],
+    state: Sequence[torch.Tensor],
+    saved: Sequence[torch.Tensor],
+    grads: Sequence[torch.Tensor | None],
+) -> Tensors:
+    given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state, again=True)
     given |= dict(zip(saved_names(build), saved, strict=True))
     arriving = dict(zip(build.outputs, grads, strict=False))
     for name, grad in arriving.items():
@@ -114,7 +142,7 @@ def run_backward(
             found[name] = (
                 torch.zeros_like(given[name], memory_format=torch.contiguous_format) if total is None else total
             )
-    return [found[name] for name in wanted(build, bool(state))]
+    return found
 
 
 def _parameter_gradients(

@@ -174,7 +174,7 @@ class Build:
             written = self._written()
             saved = tuple(i.source for g in loops for i in g.inputs if i.kind == "sequence" and i.source in written)
         own = self._given()
-        self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
+        self.sequences = self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
         self.outputs = program.outputs + self.final_names + self.saved
         """Names of what `forward` returns: outputs and records, final states, saved sequences."""
         self._result_dtypes = tuple(self.storage(name) for name in self.outputs)
@@ -221,6 +221,10 @@ class Build:
         if self.schedule is not None and name in self.schedule.buffers:
             tail = row_shape(self.schedule.buffers[name].storage, tail)
         return (*lead, batch, *tail)
+
+    def row(self, name: str) -> tuple[int, ...]:
+        """Return the shape of one step and sample of a saved sequence."""
+        return Build.shape(self, name, 1, 1)[2:]
 
     def storage(self, name: str) -> torch.dtype:
         """Return the dtype of one of `outputs`, or of the gradient of an input or an output."""

@@ -43,7 +43,6 @@ class Checkpointed(Build):
         self._states = {f"{t.name}@checkpoints": t for t in program.states}
         super().__init__(program, key, arena)
         self._program_of = program_of
-        self._sequences = frozenset(self.saved)
         self.saved += tuple(self._states)
         self.outputs += tuple(self._states)
         self.backward_reads |= set(self._states)
@@ -71,7 +70,7 @@ class Checkpointed(Build):
             lead = () if state.depth is None else (state.depth,)
             return (borders, *lead, batch, *(self.program.sizes[a] for a in state.type.axes))
         shape = super().shape(name, steps, batch)
-        return (0, *shape[1:]) if name in self._sequences and steps > every else shape
+        return (0, *shape[1:]) if name in self.sequences and steps > every else shape
 
     def storage(self, name: str) -> torch.dtype:
         """Return the dtype of one of `outputs`."""
@@ -118,8 +117,8 @@ class Checkpointed(Build):
         if checkpoint != "auto":
             yield min(checkpoint, steps) if isinstance(checkpoint, int) else steps
             return
-        last = 0
-        for count in range(1, steps + 1):
+        last = -1
+        for count in range(1, max(steps, 1) + 1):
             if (every := -(-steps // count)) != last:
                 yield every
             last = every

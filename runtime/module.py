@@ -17,7 +17,7 @@ from graphc.ir import GraphcError, Program, initial
 from graphc.passes import Request
 
 from . import autograd, checkpoint
-from .arguments import check_dtype, checked_inputs, checked_state, named_inputs
+from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs
 from .buffers import Arena
 from .build import Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
@@ -204,7 +204,7 @@ class Model(nn.Module):
             if isinstance(x, torch.Tensor) and x.dim() != 2:
                 raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but a step takes (B, N)")
         lead = {name: x.unsqueeze(0) if isinstance(x, torch.Tensor) else x for name, x in named.items()}
-        batch = next((int(v.shape[-t]) for v, t in self._batch_axes(state)), 1)
+        batch = next((int(v.shape[-t]) for v, t in self._batch_axes(state)), None)
         outputs, _, last = self._execute(lead or None, (), state, 1, batch, whole=True)
         if isinstance(outputs, dict):
             return {k: v[0] for k, v in outputs.items()}, last
@@ -218,6 +218,7 @@ class Model(nn.Module):
 
     def initial_state(self, batch_size: int = 1) -> State:
         """Return the state before step 0: name -> (B, N), histories (depth, B, N) oldest first, and "t"."""
+        check_count("batch_size", batch_size)
         program, sizes = self._program, self._program.sizes
         parameters = dict(zip((p.name for p in program.parameters), read_parameters(self, program), strict=True))
         draws = {p.name: draw(p, sizes, torch.float64, batch_size).to(self._like.device) for p in program.draws}

@@ -100,6 +100,8 @@ def test_explanation_says_why_a_call_is_not_cut():
         (gc.learn.BPTT(memory_budget=10**9), "none, everything stays within memory_budget=1,000,000,000"),
     ):
         assert f"checkpoints: {why}\n" in gc.compile(network("feedforward"), learn=learn).explain(steps=20)
+    tight = gc.compile(network("feedforward"), learn=gc.learn.BPTT(memory_budget=10)).explain(steps=20)
+    assert "refused: a run of 20 steps and 1 samples needs" in tight and "saved for backward" in tight
     assert "not predicted" in gc.compile(network("feedforward"), target="reference").explain()
 
 
