@@ -4,6 +4,8 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # Where a CPU build of torch is found when pip's own configuration knows none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
+OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
+OLDEST := .venv/triton-$(OLDEST_TRITON)
 
 .PHONY: setup demo test lint dev bench peers gpu static
 
@@ -25,10 +27,17 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/python examples/digits.py
 
-# Two processes: Triton decides between interpretation and compilation when it is imported.
-test: setup
+# Processes of their own: Triton decides between interpretation and compilation when it is imported, and kernels are built
+# by the oldest release that is supported, too.
+test: setup $(OLDEST)/.ready
 	$(BIN)/python -m pytest -q -n 2 -m "not interpret and not gpu"
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q -n 2 -m "interpret"
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
+	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -m pytest -q -n 2 -m "ahead"
+
+$(OLDEST)/.ready: .venv/.ready
+	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check .
@@ -51,9 +60,14 @@ peers: setup
 
 # On a CUDA machine, with the python that has torch and Triton there and without network. Install graphc first:
 # python3 -m pip install --no-index --no-deps --no-build-isolation -e .
-# Tests share the GPU where pytest-xdist is installed. The suite runs in any case and writes to $OUT or benchmarks/results.
+# Tests share the GPU where pytest-xdist is installed; what they print is in tests.txt. The suite runs in any case. Both
+# write to $OUT or benchmarks/results and end after some minutes, whatever hangs.
 gpu: export GRAPHC_VERIFY ?= 1
 gpu:
-	workers=$$($(PYTHON) -c "import xdist" 2>/dev/null && echo "-n 8 --dist worksteal"); status=0; \
-	OMP_NUM_THREADS=2 $(PYTHON) -m pytest -q -m gpu $$workers $$(grep -l "mark.gpu" tests/test_*.py) || status=1; \
-	$(PYTHON) -m benchmarks.gpu || status=1; exit $$status
+	out=$${OUT:-benchmarks/results}; mkdir -p $$out; status=0; \
+	workers=$$($(PYTHON) -c "import xdist" 2>/dev/null && echo "-n 8 --dist worksteal"); \
+	limit=$$($(PYTHON) -c "import pytest_timeout" 2>/dev/null && echo "--timeout=120"); \
+	OMP_NUM_THREADS=2 timeout -k 5 270 $(PYTHON) -m pytest -q -m gpu --tb=short -rfE --durations=10 $$workers $$limit \
+	  $$(grep -l "mark.gpu" tests/test_*.py) > $$out/tests.txt 2>&1 || status=1; \
+	tail -n 40 $$out/tests.txt; \
+	timeout -k 5 420 $(PYTHON) -m benchmarks.gpu || status=1; exit $$status

@@ -24,13 +24,15 @@ WORKS = {"g1": gpu_g1, "g2": gpu_g2, "g5": gpu_g5, "g6": gpu_g6}
 SHOWN = (
     "rate",
     "us per step",
-    "us per step, graphed",
+    "us per step, eager",
     "predicted forward us per step",
     "predicted backward us per step",
     "predicted_ms",
     "floors_ms",
     "bytes at once",
     "predicted bytes",
+    "eager_ms",
+    "left out",
     "failed",
 )
 """Notes of a row that the short table repeats."""
@@ -39,7 +41,7 @@ SHOWN = (
 def describe_row(row: Row) -> list[str]:
     """Return the lines of one row in the short table."""
     peers = ", ".join(f"{peer} {ms:.3f}" for peer, ms in sorted(row.peers.items(), key=lambda pair: pair[1]))
-    verdict = "failed" if "failed" in row.notes else "reached" if row.reached else "MISSED"
+    verdict = next((v for v in ("failed", "left out") if v in row.notes), "reached" if row.reached else "MISSED")
     head = f"{row.id} {row.work}: {row.ours_ms:.3f} ms +-{100 * row.spread:.0f} %, ratio {row.ratio:.2f}, {verdict}"
     lines = [head + (f"; {peers} ms" if peers else "")]
     shown = {name: row.notes[name] for name in SHOWN if name in row.notes}
@@ -84,7 +86,7 @@ def main() -> int:
     parser.add_argument("works", nargs="*", default=[*WORKS], help=" ".join(WORKS))
     parser.add_argument("--dry-run", action="store_true", help="print predictions and build for sm_90; needs no GPU")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out, which takes minutes")
-    parser.add_argument("--budget", type=float, default=240.0, help="seconds after which no more peers are set up")
+    parser.add_argument("--budget", type=float, default=200.0, help="seconds after which no more peers are set up")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     jobs = [job for name in WORKS if name in options.works for job in WORKS[name].jobs()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc as garbage
 import statistics
 import subprocess
 import time
@@ -59,8 +60,13 @@ def replayed(run: Run) -> Run:
     torch.cuda.current_stream().wait_stream(stream)
     torch.cuda.synchronize()
     graph = cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        results = run()
+    garbage.collect()  # what is freed on the device during a capture can spoil it
+    garbage.disable()
+    try:
+        with torch.cuda.graph(graph):
+            results = run()
+    finally:
+        garbage.enable()
 
     def replay() -> Any:
         graph.replay()

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -41,13 +42,17 @@ class Jax:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, cwd=ROOT, env=environment,
         )  # fmt: skip
 
-    def _ask(self, line: str) -> dict[str, Any]:
+    def _ask(self, line: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Return the answer; a process that gives none in time is ended, and asked nothing again."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise RuntimeError(f"the JAX process ended: {self._told()}") from error
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            self._process.kill()
+            raise RuntimeError(f"the JAX process gave no answer in {seconds:.0f} s")
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the JAX process ended: {self._told()}")
@@ -63,7 +68,7 @@ class Jax:
         """Build a work and run it once; return the seconds of that run, compilation included."""
         folder = Path(self._scratch.name) / "work"
         save(work, arrays, folder)
-        return round(float(self._ask(f"set {kind} {folder}")["first_s"]), 2)
+        return round(float(self._ask(f"set {kind} {folder}", 90.0)["first_s"]), 2)
 
     def check(self) -> Arrays:
         """Return what the work computes."""

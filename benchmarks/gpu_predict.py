@@ -24,6 +24,7 @@ SPECIAL = 8  # cycles of issue that an instruction of the special functions take
 # Microseconds of one step of a recurrent loop that no bandwidth explains; latencies of Hopper at about 1.8 GHz.
 RESIDENT_STEP = 0.9  # exchange of the spikes through shared memory, a chain of tensor instructions, the neurons' own
 TILE_STEP = 0.12  # each further 128 rows of a weight matrix in that chain
+SHARED_STEP = 0.07  # the same where warps share them out: 16 KB of factors at 128 bytes a cycle, read once
 BARRIER = 1.3  # an atomic through L2 and back, twice, and the programs' skew
 EXCHANGE = 0.7  # what the others wrote, read from L2
 LAUNCH = 2.2  # one kernel of a replayed graph
@@ -54,7 +55,7 @@ def step_microseconds(plan: Schedule, backward: bool, batch: int, copy_gb_s: flo
         if kernel.kind == "product" or kernel.strategy == "elementwise":
             continue
         widest = max(plan.sizes[a] for n in kernel.graph.nodes for a in n.result.type.axes)
-        chain = RESIDENT_STEP + TILE_STEP * (widest / 128 - 1)
+        chain = RESIDENT_STEP + (SHARED_STEP if kernel.options.get("held") else TILE_STEP) * (widest / 128 - 1)
         waits = max(len(kernel.phases), 1) * (BARRIER + EXCHANGE)
         own = {"resident": chain, "cooperative": chain + waits, "stepwise": (len(kernel.parts) + 1) * LAUNCH}
         total = max(total, own[kernel.strategy])

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_device import copy_rate, measure
+from benchmarks.gpu_device import copy_rate, median, replayed, timer
 from benchmarks.gpu_jax import Jax
 from benchmarks.peers.worker import Run
 from benchmarks.report import Row, spread, time_alternately
@@ -20,6 +20,10 @@ from graphc.ir import GraphcError
 
 FAILURES = (GraphcError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, OSError)
 """What may go wrong in one row without taking the others with it; torch's errors are RuntimeErrors."""
+
+
+class LeftOut(Exception):
+    """A row that this device cannot have, and why; no failure."""
 
 
 @dataclass
@@ -84,19 +88,44 @@ class Peers:
 
 
 def timed_row(job_id: str, title: str, ours: Run, peers: Peers, bench: Bench, runs: int = 3) -> Row:
-    """Return the row of `ours` beside its peers, timed in alternation; its target is still open."""
-    contenders: dict[str, Callable[[int], list[float]]] = {"ours": lambda count: measure(ours, count), **peers.runs}
+    """Return the row of `ours` beside its peers, timed in alternation; its target is still open.
+
+    Ours is replayed from a CUDA graph, as the peers are: what the host does before a call is in the note "eager_ms".
+    """
+    notes = dict(peers.notes)
+    notes["eager_ms"] = median(ours, 5)
+    contenders: dict[str, Callable[[int], list[float]]] = {"ours": timer(replayed(ours))}
+    contenders |= {name: _until_it_fails(name, run, notes) for name, run in peers.runs.items()}
     times = time_alternately(contenders, bench.rounds, runs)
+    times = {name: found for name, found in times.items() if name == "ours" or name not in notes}
     medians = {name: statistics.median(found) for name, found in times.items()}
-    row = Row(job_id, title, medians.pop("ours"), spread(times["ours"]), "", False, 0.0, medians, dict(peers.notes))
+    row = Row(job_id, title, medians.pop("ours"), spread(times["ours"]), "", False, 0.0, medians, notes)
     row.notes["spreads"] = {name: round(spread(found), 3) for name, found in times.items()}
     return row
+
+
+def _until_it_fails(
+    name: str, run: Callable[[int], list[float]], notes: dict[str, Any]
+) -> Callable[[int], list[float]]:
+    """Return what times a peer; one that fails while it is timed is noted and takes no row with it."""
+
+    def timed(runs: int) -> list[float]:
+        if name not in notes:
+            try:
+                return run(runs)
+            except FAILURES as error:
+                notes[name] = f"failed: {_first_line(error)}"
+        return [0.0] * runs
+
+    return timed
 
 
 def run_job(job: Job, bench: Bench) -> Row:
     """Return the row of `job`; one that says so where it failed."""
     try:
         row = job.run(bench)
+    except LeftOut as why:
+        row = Row(job.id, job.title, 0.0, 0.0, job.target, False, 0.0, notes={"left out": str(why)})
     except FAILURES as error:
         row = failed(job, error)
     row.target = row.target or job.target

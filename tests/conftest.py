@@ -3,7 +3,8 @@
 import difflib
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    interprets = os.environ.get("TRITON_INTERPRET") == "1"
     skips = {
-        "interpret": None if os.environ.get("TRITON_INTERPRET") == "1" else "needs TRITON_INTERPRET=1 (see make test)",
+        "interpret": None if interprets else "needs TRITON_INTERPRET=1 (see make test)",
+        "ahead": "Triton interprets in this process" if interprets else None,
         "gpu": None if cuda_available() else "needs a CUDA device",
     }
     for item in items:
@@ -34,6 +37,20 @@ def cuda_available() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def device_is_sound(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End the process after a test that broke the CUDA context: every later one would fail with it."""
+    yield
+    if request.node.get_closest_marker("gpu") and cuda_available():
+        import torch
+
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError as error:
+            print(f"{request.node.nodeid} broke the CUDA context: {error}", file=sys.stderr, flush=True)
+            os._exit(1)  # pytest-xdist names the test and starts another worker
 
 
 @pytest.fixture

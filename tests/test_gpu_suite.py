@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import graphc as gc
-from benchmarks import gpu, gpu_cells, gpu_g1, gpu_g2, gpu_g5, gpu_g6, gpu_jax
+from benchmarks import gpu, gpu_cells, gpu_g1, gpu_g2, gpu_g5, gpu_g6, gpu_jax, gpu_suite
 from benchmarks.gpu_peers import cuba_step, lif_step, loop_over, recording_loop, trained
 from benchmarks.gpu_predict import Loop, count_loop, loops_of, moved_bytes, plan_of, step_microseconds
-from benchmarks.gpu_suite import Bench, Job, Peers, assert_equal_work, relative_error, run_job
+from benchmarks.gpu_suite import Bench, Job, LeftOut, Peers, assert_equal_work, relative_error, run_job, timed_row
 from benchmarks.layers import make_network
 from benchmarks.report import Row, write
 from benchmarks.works import Work
@@ -107,7 +107,7 @@ def test_instructions_of_the_longest_loop_are_counted_per_neuron_and_step():
     assert math.isclose(one.floor_ms(128e6, cores=1, clock_mhz=1000.0), 8.0)
 
 
-@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
+@pytest.mark.ahead
 def test_a_dry_run_builds_the_kernels(capsys, monkeypatch):
     monkeypatch.setattr(gpu_g5, "NEURONS", 512)
     (job,) = (job for job in gpu_g5.jobs() if job.title.startswith("AdEx"))
@@ -136,6 +136,26 @@ def test_a_row_that_fails_says_so_and_is_valid_json(tmp_path):
     assert "failed" in gpu.describe_row(row)[0] and "no room" in gpu.describe_row(row)[1]
 
 
+def lacking(_: Bench) -> Row:
+    raise LeftOut("its sequences take 103 GB")
+
+
+def test_a_row_that_a_device_cannot_have_is_no_failure():
+    row = run_job(Job("g1", "a work", "2x", lacking, list), Bench(1.0, 1, False))
+    assert "left out" in gpu.describe_row(row)[0] and "103 GB" in gpu.describe_row(row)[1]
+    assert "failed" not in row.notes and not row.reached
+
+
+def test_a_peer_that_fails_while_it_is_timed_takes_no_row_with_it(monkeypatch):
+    monkeypatch.setattr(gpu_suite, "replayed", lambda run: run)
+    monkeypatch.setattr(gpu_suite, "median", lambda run, runs: 9.0)
+    monkeypatch.setattr(gpu_suite, "timer", lambda run: lambda runs: [run()] * runs)
+    peers = Peers({"good": lambda runs: [4.0] * runs, "broken": lambda runs: [failing(Bench(1.0, 1, False))]})
+    row = timed_row("g1", "a work", lambda: 2.0, peers, Bench(1.0, 2, False), runs=2)
+    assert row.ours_ms == 2.0 and row.peers == {"good": 4.0} and row.notes["eager_ms"] == 9.0
+    assert row.notes["broken"] == "failed: no room"
+
+
 def test_a_peer_that_fails_or_has_no_time_left_is_noted():
     peers = Peers()
     peers.add("slow", Bench(5.0, 1, False), 60.0, lambda: lambda runs: [1.0] * runs)
@@ -157,6 +177,17 @@ def test_the_jax_process_answers_times_and_results(tmp_path):
     assert len(gpu_jax.answer(["time", "4"], held)["ms"]) == 4
     gpu_jax.answer(["check", str(tmp_path / "found.npz")], held)
     assert np.load(tmp_path / "found.npz")["spikes"].tolist() == [3, 3]
+
+
+def test_a_jax_process_that_is_silent_is_ended():
+    jax = gpu_jax.Jax()
+    try:
+        jax._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(RuntimeError, match="gave no answer in 0 s"):
+            jax._ask("time 1", seconds=0.1)
+        assert jax._process.wait(10) != 0
+    finally:
+        jax.close()
 
 
 def test_without_jax_or_a_gpu_its_process_says_what_is_missing():

@@ -1,7 +1,5 @@
 """A compiled model shows its IR at every stage, its kernels, and what it does in words."""
 
-import os
-
 import pytest
 import torch
 
@@ -103,16 +101,19 @@ def test_the_key_used_last_is_the_one_shown():
     assert "records hid.i, no gradients" in model.source().partition("\n")[0]
 
 
+@pytest.mark.ahead
 def test_ptx_is_built_without_a_gpu(model):
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        with pytest.raises(gc.TargetError, match="unset TRITON_INTERPRET"):
-            model.source("forward", "ptx")
-        return
     text = model.source("forward", "ptx")
     assert text.startswith("// forward of target triton, cpu, laid out for sm_90, float32") and ".target sm_90" in text
     assert ".entry forward_1(" in text
     with pytest.raises(gc.TargetError, match="target 'c' has no PTX"):
         model.source("forward", "ptx", target="c")
+
+
+@pytest.mark.interpret
+def test_ptx_is_refused_where_triton_interprets(model):
+    with pytest.raises(gc.TargetError, match="unset TRITON_INTERPRET"):
+        model.source("forward", "ptx")
 
 
 def test_text_that_is_not_there_is_refused(model):

@@ -113,6 +113,7 @@ def test_elements_and_rows_of_every_storage():
     assert [row_shape("bits", (n,)) for n in (32, 33)] == [(1,), (2,)] and row_shape("narrow", (33,)) == (33,)
 
 
+@pytest.mark.ahead
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_narrow_kernels_access_memory_widely_and_spill_nothing(precision):
     from graphc.runtime.ahead import compile_ahead

@@ -13,7 +13,6 @@ from functools import cache
 
 import numpy as np
 from numpy import cos, cosh, exp, tanh, where
-from scipy.linalg import expm
 
 Values = dict[str, np.ndarray]
 Numbers = Mapping[str, float | np.ndarray]
@@ -66,6 +65,8 @@ def ratio(y: np.ndarray) -> np.ndarray:
 @cache
 def alpha_propagator(tau_m: float, tau_s: float, R: float, dt: float) -> np.ndarray:
     rates = [[-1 / tau_m, R / tau_m, 0.0], [0.0, -1 / tau_s, 1 / tau_s], [0.0, 0.0, -1 / tau_s]]
+    from scipy.linalg import expm  # not on every machine with a GPU
+
     return expm(np.array(rates) * dt)
 
 
