@@ -15,8 +15,9 @@ from .pressure import pressure
 Dtype = Literal["float32", "float64"]
 Strategy = Literal["rows", "elementwise", "resident", "cooperative", "stepwise"]
 STRATEGIES = ("elementwise", "resident", "cooperative", "stepwise")
-OPTIONS = ("strategy", "rows", "columns", "warps", "unroll", "block")
-"""What `schedule=` of gc.compile may hold."""
+TILES = {"rows": (1, 128), "columns": (16, 256), "warps": (1, 32), "unroll": (1, 16), "block": (16, 8192)}
+OPTIONS = ("strategy", *TILES)
+"""What `schedule=` of gc.compile may hold, and the least and the most of it."""
 
 RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, "float64": 64}
 """Neurons of a population of which one program of the resident strategy holds all, by precision."""
@@ -28,15 +29,19 @@ REGISTERS = {4: 255, 8: 255, 16: 128}
 """Registers that a thread can have, by the warps of a program."""
 
 RESIDENT = 40
-COOPERATIVE = {(16, 4): 72, (16, 8): 72, (32, 4): 155, (32, 8): 184}
-"""Registers that a kernel uses whatever its neuron, for products, addresses and masks: by samples and warps. All such
-figures are of kernels built for sm_80 and sm_90 with Triton 3.9; what they admit does not spill in its loop."""
+LOADING = {(16, 4): 72, (16, 8): 72, (32, 4): 155, (32, 8): 184}
+HOLDING = {(16, 8): 72, (32, 8): 125}
+"""Registers that a kernel uses whatever its neuron, for products, addresses and masks: of cooperative kernels by
+samples and warps, and by whether they load their weights at every step. More warps have fewer terms of each sum where
+weights are held. All such figures are of kernels built for sm_80 and sm_90 with Triton 3.6 and 3.9; what they admit
+does not spill in its loop, but for a few instructions."""
 
 PER_WEIGHT = 24  # registers for every weight matrix after the first
 PLAIN = 28  # of `pressure`: what a step may be where 16 warps multiply without tensor cores
-DOUBLE = 100  # of `pressure`: what the neurons of one thread may be together in float64
+DOUBLE = {4: 100, 8: 60}  # of `pressure`, by warps: what the neurons of one thread may be together in float64
+AMD_STEP = 60  # of `pressure`: what a cooperative step may be on AMD's devices
 BATCH = 64  # samples that one launch of a cooperative kernel should hold
-AHEAD = 5  # tiles of what other programs have published that stand in shared memory at once
+AHEAD = 4  # tiles of what other programs have published that are on their way while one is multiplied
 SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
 TILE = 128  # rows of a weight matrix that the cooperative strategy multiplies at once
 
@@ -146,6 +151,11 @@ def check_options(tuned: Mapping[str, int | str], loc: Loc | None = None) -> Non
                 raise TargetError(f"there is no strategy {value!r}", loc, f"use one of {', '.join(STRATEGIES)}")
         elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise TargetError(f"{name}={value!r} of schedule= is no positive int", loc, f"such as {name}=16")
+        else:
+            least, most = TILES[name]
+            if not least <= value <= most:
+                message = f"{name}={value} of schedule= is not within {least} to {most}"
+                raise TargetError(message, loc, f"such as {name}=16")
 
 
 def padded(size: int) -> int:
@@ -180,10 +190,11 @@ def _resident_warps(loop: Loop, rows: int) -> int:
     neurons = rows * padded(loop.widest)
     if loop.dtype == "float64" and loop.device.kind != "cpu" and not loop.amd:
         each = pressure(loop.graph) + 3 * (len(loop.weights) - 1)
-        return next((w for w in (4, 8) if -(-neurons // (32 * w)) * each <= DOUBLE), 0)
+        return next((w for w, most in DOUBLE.items() if -(-neurons // (32 * w)) * each <= most), 0)
     if not loop.tensor_cores:
-        small = loop.widest <= 64 and (not loop.amd or pressure(loop.graph) <= 2 * PLAIN)
-        plain = small or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
+        if loop.amd and loop.element * pressure(loop.graph) >= 8 * PLAIN:
+            return 0
+        plain = loop.widest <= 64 or (pressure(loop.graph) <= PLAIN and len(loop.weights) < 2)
         warps = 4 if loop.widest <= 32 or loop.amd else 8 if loop.widest <= 64 else 16
         return warps if plain or loop.device.kind == "cpu" else 0
     return next((w for w in (4, 8) if loop.device.kind == "cpu" or _fits(loop, RESIDENT, neurons, w)), 0)
@@ -200,12 +211,11 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     columns = _columns(loop)
     programs = -(-loop.widest // columns)
     rows, warps = _cooperative_tile(loop, columns, programs)
-    exchange = AHEAD * rows * TILE * loop.element + RESERVED // 3
-    held = int(loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange <= loop.shared)
+    held = int(_holds(loop, columns, rows))
     has = "hold" if held else "load at every step"
     return Layout(
         "cooperative",
-        {"rows": rows, "columns": columns, "warps": warps, "programs": programs, "held": held},
+        {"rows": rows, "columns": columns, "warps": warps, "programs": programs, "held": held, "ahead": _ahead(loop)},
         f"{reason}; {programs} programs {has} the weights of {columns} neurons each",
     )
 
@@ -214,12 +224,28 @@ def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int
     """Return samples and warps of a program: if registers allow, so many that one launch holds a batch of `BATCH`."""
     once = loop.device.kind == "cpu" or -(-BATCH // 16) * programs <= loop.device.cores
     long = len(loop.products) * loop.widest > (512 if loop.kind == "tf32" else 2048)  # rows of weights
-    candidates = [
-        (r, w) for r in ((16,) if once else (32, 16)) for w in ((4,) if loop.amd else (8,) if long else (4, 8))
-    ]
-    fitting = (c for c in candidates if _fits(loop, COOPERATIVE[c], c[0] * columns, c[1]))
-    rows, warps = next(fitting, candidates[-1])
-    return loop.option("rows", rows), loop.option("warps", warps)
+    warps = (4,) if loop.amd else (8,) if long else (4, 8)
+    tiles: list[tuple[int, int]] = []
+    for rows in (16,) if once else (32, 16):
+        holds = _holds(loop, columns, loop.option("rows", rows))
+        fixed = HOLDING if holds else LOADING
+        tiles += [(rows, w) for w in ((8,) if holds else warps)]
+        if fitting := [t for t in tiles if t in fixed and _fits(loop, fixed[t], t[0] * columns, t[1])]:
+            tiles = fitting[:1]
+            break
+    rows, found = tiles[-1]
+    return loop.option("rows", rows), loop.option("warps", found)
+
+
+def _ahead(loop: Loop) -> int:
+    """Return how many tiles are on their way: the registers of each are as many as those of a sum."""
+    return max(AHEAD // len(loop.weights), 1)
+
+
+def _holds(loop: Loop, columns: int, rows: int) -> bool:
+    """Return whether the weights of a cooperative program fit its shared memory, beside the tiles it hears of."""
+    exchange = (_ahead(loop) + 1) * rows * TILE * loop.element + RESERVED // 3
+    return loop.tensor_cores and not loop.amd and _slices(loop, columns) + exchange <= loop.shared
 
 
 def _stepwise(loop: Loop, reason: str) -> Layout:
@@ -252,11 +278,12 @@ def _not_resident(loop: Loop) -> tuple[str, str] | None:
         names = ", ".join(sorted(w.name for w in loop.weights))
         return f"the weights {names} take {total} bytes of the {loop.shared - RESERVED} that a program can share", hint
     if loop.tuned.get("strategy") != "resident" and not _resident_warps(loop, loop.option("rows", 16)):
-        return (
-            f"its step keeps about {pressure(loop.graph)} values of each neuron, more than a thread has room for",
-            hint,
-        )
+        return _too_long(loop), hint
     return None
+
+
+def _too_long(loop: Loop) -> str:
+    return f"its step keeps about {pressure(loop.graph)} values of each neuron, more than a thread has room for"
 
 
 def _columns(loop: Loop) -> int:
@@ -286,6 +313,8 @@ def _not_cooperative(loop: Loop) -> tuple[str, str] | None:
         return "its products are in float32 or less, and the model computes in float64", hint
     if loop.device.kind != "cpu" and not loop.device.cooperative:
         return "the device does not launch cooperative grids", hint
+    if loop.amd and loop.tuned.get("strategy") != "cooperative" and pressure(loop.graph) > AMD_STEP:
+        return _too_long(loop), hint
     programs, cores = -(-loop.widest // _columns(loop)), loop.device.cores
     if loop.device.kind != "cpu" and programs > cores:
         return f"{programs} programs of {_columns(loop)} neurons must run at once and the device runs {cores}", hint

@@ -33,8 +33,8 @@ def passes_are_checked_elsewhere(monkeypatch):
     monkeypatch.setenv("GRAPHC_VERIFY", "1")
 
 
-def cooperating(plan, programs, held=0):
-    plan = for_triton(plan, "cooperative", {"programs": programs, "held": held})
+def cooperating(plan, programs, held=0, **options):
+    plan = for_triton(plan, "cooperative", {"programs": programs, "held": held, **options})
     kernel = plan.kernels[0]
     return replace(plan, kernels=(replace(kernel, phases=phases_of(kernel.graph)),))
 
@@ -64,6 +64,16 @@ def test_gradients_through_weights_wait_for_all_neurons(held):
     for neurons, outputs, programs, steps, batch in ((37, 20, 3, 4, 19), (130, 1, 2, 3, 2)):
         plan = schedule_of(adjoint(), "reverse", {"h": neurons, "o": outputs}, "float32")
         assert_same(cooperating(plan, programs, held), steps, batch)
+
+
+@pytest.mark.parametrize("warps", [1, 2, 4, 8, 16])  # 16 would have less than an instruction takes
+def test_warps_share_out_the_terms_of_the_sums(warps):
+    options = {"warps": warps, "ahead": 2, "depth": 128}
+    plan = cooperating(schedule_of(cuba(1), "steps", {"hid": 140}, "float32", {}, STORAGE), 5, 1, **options)
+    shared = f"_added{warps}(" in emit(plan)["forward"]
+    assert shared is (warps in (2, 4, 8))
+    ours, _ = assert_same(plan, 3, 2)
+    assert 0 < ours["z"].sum() < ours["z"].numel()
 
 
 @pytest.mark.parametrize("seed", range(4))

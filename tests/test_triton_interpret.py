@@ -144,6 +144,7 @@ FUNCTIONS = {  # expression and points; the wanted values are torch's in float64
     "(x + 3)**2.5": [-2.9, -1.0, 0.0, 5.0],
     "2**x": [-40.0, -0.5, 0.0, 3.0],
     "Mod(x, 3)": [-4.5, -3.0, 0.0, 2.5, 10.0],
+    "Mod(x, 41)": [-82.0, 20.5, 41.0, 123.0],  # 41 * (1/41) is less than 1 in float32
     "sign(x)*Abs(x)": [-2.0, 0.0, 3.0],
     "Max(x, 1) + Min(x, 0)": [-2.0, 0.5, 3.0],
     "Heaviside(x, 1/2)": [-2.0, 0.0, 3.0],

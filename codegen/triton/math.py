@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from graphc.codegen.expr import FloatType
 
+from .exchange import EXCHANGE
 from .packing import PACKING
 
 _ANY = """
@@ -23,7 +24,7 @@ def _sign(x):
     return tl.where(x > 0.0, 1.0, tl.where(x < 0.0, -1.0, x))
 
 def _mod(a, b):  # with the sign of b
-    return a - tl.floor(a / b) * b
+    return a - tl.floor(_quotient(a, b)) * b
 
 def _sigmoid(x):
     e = _exp(-tl.abs(x))
@@ -89,6 +90,9 @@ def _exprel_prime(x):  # its derivative, 1/2 at 0
 """
 
 _FLOAT32 = """
+def _quotient(a, b):  # a / b may be off by two units in the last place, and a whole number then no whole number
+    return tl.div_rn(a, b)
+
 def _exp(x):  # tl.exp multiplies by log2(e) at once and loses as many units in the last place as x is large
     n = tl.minimum(tl.maximum(tl.floor(x * 1.442695 + 0.5), -150.0), 127.0)
     r = (x - n * 0.693359375) + n * 2.1219444e-04
@@ -160,6 +164,9 @@ def _pow(x, y):  # in float64, where y log(x) keeps its digits; x < 0 takes a wh
 """
 
 _FLOAT64 = """
+def _quotient(a, b):
+    return a / b
+
 def _exp(x):
     return tl.exp(x)
 
@@ -310,45 +317,6 @@ def _dot8(z, w0, w1, w2, w3, w4, w5, w6, w7, inside):
     return _dot4(z0, w0, w1, w2, w3, inside) + _dot4(z1, w4, w5, w6, w7, inside)
 '''
 
-# The interpreter multiplies the raw bits of narrow types, so there a factor is rounded and stays a float32.
-_COOPERATIVE = '''
-def _bfloat16(x, device: tl.constexpr):
-    return x.to(tl.bfloat16) if device else x.to(tl.bfloat16).to(tl.float32)
-
-def _float16(x, device: tl.constexpr):
-    return x.to(tl.float16) if device else x.to(tl.float16).to(tl.float32)
-
-def _slice(pointer, first, rows, i, inside, down, across, height: tl.constexpr):
-    """Rows from `first` on of the columns i of a matrix, 0 beyond its last row and column."""
-    r = first + tl.arange(0, height)[:, None]
-    return tl.load(pointer + r * down + i * across, (r < rows) & inside, 0.0)
-
-def _heard(pointer, first, size, inside, width: tl.constexpr):
-    """What the neurons from `first` on have published in the rows at `pointer`, 0 beyond the last."""
-    i = first + tl.arange(0, width)[None, :]
-    return tl.load(pointer + i, inside & (i < size), 0, cache_modifier=".cg")
-
-def _arrive(count):
-    """Say that this program has published; all of a batch tile together add 2**31 to `count` and turn its sign."""
-    tl.debug_barrier()
-    first = 2147483647 - (tl.num_programs(1) - 2)
-    return tl.atomic_add(count, tl.where(tl.program_id(1) == 0, first, 1), sem="release")
-
-def _wait(count, old, device: tl.constexpr):
-    """Wait until all have: until the sign of `count` is no longer the one found on arrival."""
-    now = tl.atomic_add(count, 0, sem="acquire")
-    spins = 0
-    while ((now ^ old) >= 0) & (spins < 50000000):
-        now = tl.atomic_add(count, 0, sem="acquire")
-        spins += 1
-    if spins == 50000000:  # a program is lost: an error, not a wait for ever
-        if device == 1:
-            tl.inline_asm_elementwise("trap; mov.b32 $0, $1;", "=r,r", [now], tl.int32, False, 1)
-        if device == 2:
-            tl.inline_asm_elementwise("s_trap 2\\nv_mov_b32 $0, $1", "=v,v", [now], tl.int32, False, 1)
-    tl.debug_barrier()
-'''
-
 
 def _parse(text: str) -> dict[str, str]:
     parts = re.split(r"\n(?=def )", text.strip())
@@ -358,14 +326,14 @@ def _parse(text: str) -> dict[str, str]:
 _SOURCES: dict[FloatType, dict[str, str]] = {
     "float32": _parse(_POWERS)
     | _parse(_PRODUCTS)
-    | _parse(_COOPERATIVE)
+    | _parse(EXCHANGE)
     | _parse(PACKING)
     | _parse(_FLOAT32)
     | _parse(_ANY)
     | _parse(_REPORT),
     "float64": _parse(_POWERS)
     | _parse(_PRODUCTS)
-    | _parse(_COOPERATIVE)
+    | _parse(EXCHANGE)
     | _parse(PACKING)
     | _parse(_FLOAT64)
     | _parse(_ANY)

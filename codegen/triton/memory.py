@@ -34,7 +34,8 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
         terms += [f"{row} * ({f'_B * {width}' if type.batched else width})"] if row != "0" else []
     elif strides:
         time = strides.pop(0)
-        terms += [f"{row} * {time}"] if row != "0" else []
+        wide = f"tl.cast({row}, tl.int64)" if pointer.kind == "history" else row  # rows of sequences are wide already
+        terms += [f"{wide} * {time}"] if row != "0" else []
     place = [f"_b * {strides[0] if strides else width}"] if type.batched else []
     place += [_column(plan, pointer) + (" // 32" if pointer.storage == "bits" else "")] if type.axes else []
     if place:
