@@ -1,7 +1,8 @@
 """The table of what every Triton kernel of the zoo uses, built ahead of time: ``make static``.
 
-One row per neuron, strategy, precision, size, architecture and half, in tests/golden/triton_static.txt. A row whose
-text, signature and build options are those of its hash is not built again; after an interruption the next run goes on.
+One row per neuron, strategy, precision, size, architecture and half, in tests/golden/triton_static_RELEASE.txt:
+releases of Triton allocate registers each in its way. A row whose text, signature and build options are those of its
+hash is not built again; after an interruption the next run goes on.
 ``python -m tests.static_table WORD ...`` builds only the rows that hold all of these words.
 """
 
@@ -31,10 +32,10 @@ from graphc.runtime.cache import content_hash
 from .models.triton_kernels import DEVICES, network_of, trained
 from .oracles.networks import SCALES
 
-TABLE = Path(__file__).parent / "golden" / "triton_static.txt"
+GOLDEN = Path(__file__).parent / "golden"
 SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "elementwise": dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "float64"), (1024,)),
-    "resident": {"float32": (64, 128), "tf32": (128,), "bfloat16": (256,), "float16": (256,), "float64": (32,)},
+    "resident": {"float32": (64, 128), "tf32": (128,), "bfloat16": (128, 256), "float16": (256,), "float64": (32,)},
     "cooperative": {"float32": (512,), "tf32": (512,), "bfloat16": (1024,), "float16": (1024,)},
     "stepwise": dict.fromkeys(("float32", "tf32", "bfloat16", "float16", "float64"), (4096,)),
 }
@@ -144,7 +145,12 @@ class Row:
         return f"{start}{self.hash}{used}{self.moved:>9.5g}"
 
 
-def read_table(path: Path = TABLE) -> tuple[str, dict[tuple[Case, str], Row]]:
+def table_of(release: str) -> Path:
+    """Return the table of a release of Triton, such as 3.6.0."""
+    return GOLDEN / f"triton_static_{'.'.join(release.split('.')[:2])}.txt"
+
+
+def read_table(path: Path) -> tuple[str, dict[tuple[Case, str], Row]]:
     """Return the Triton release that built the table, and its rows."""
     if not path.exists():
         return "", {}
@@ -161,8 +167,9 @@ def read_table(path: Path = TABLE) -> tuple[str, dict[tuple[Case, str], Row]]:
     return title.split()[2].rstrip(","), rows
 
 
-def write_table(release: str, rows: Sequence[Row], path: Path = TABLE) -> None:
-    """Replace the table at once."""
+def write_table(release: str, rows: Sequence[Row]) -> None:
+    """Replace the table of a release at once."""
+    path = table_of(release)
     names = "".join(f"{f.name:>{w}}" for f, w in zip(fields(Figures), WIDTHS, strict=True))
     lead = f"{'strategy':<12}{'dtype':<9}{'size':>5} {'neuron':<19} {'arch':<7}{'half':<9}{'hash':<12}"
     lines = [f"# triton {release}, by `make static`", f"{lead}{names}    moved", *map(str, rows)]
@@ -235,7 +242,7 @@ def main(words: Sequence[str]) -> int:
     """Bring the table up to date; return how many builds failed."""
     import triton
 
-    release, known = read_table()
+    release, known = read_table(table_of(triton.__version__))
     if release != triton.__version__:
         known = {}
     figures = {(row.hash, key[0].arch): row.figures for key, row in known.items() if row.figures}

@@ -1,6 +1,7 @@
 """What can be said of Triton kernels without a GPU: their text, and what they use when built ahead of time."""
 
 import ast
+import functools
 import os
 import re
 
@@ -15,9 +16,8 @@ from graphc.runtime.ahead import compile_ahead
 
 from .models.kernels import let, schedule_of, value
 from .models.triton_kernels import for_triton, network_of, schedule_network
-from .static_table import SIZES, Case, Figures, Row, all_cases, build, loop_limits, read_table, rows_of
+from .static_table import SIZES, Case, Figures, Row, all_cases, build, loop_limits, read_table, rows_of, table_of
 
-pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="Triton interprets in this process")
 SHARED = {80: 163 * 1024, 90: 227 * 1024, "gfx942": 64 * 1024}
 
 
@@ -56,9 +56,18 @@ def test_a_long_step_is_not_unrolled():
 
 
 PARKED = 32  # bytes of stack: what only the end of a kernel reads, ptxas may keep there while the loop runs
-EXCEPTIONS = {  # two instructions of the loop touch 8 bytes of stack: ptxas stops short of the registers it could have
-    (Case("elementwise", "float16", 1024, "HodgkinHuxley", "80"), "backward"),  # at 96
-    (Case("cooperative", "tf32", 512, "MorrisLecar", "80"), "backward"),  # at 168
+EXCEPTIONS = {  # a few instructions of the loop touch the stack: ptxas stops short of the registers it could have
+    "3.6": {
+        (Case("resident", "float32", 128, "ALIF", "90"), "backward"),
+        (Case("cooperative", "float32", 512, "CoBaLIF", "90"), "forward"),
+        (Case("cooperative", "bfloat16", 1024, "AdaptiveThreshold", "80"), "backward"),
+        (Case("cooperative", "float16", 1024, "AdaptiveThreshold", "80"), "backward"),
+    },
+    "3.9": {
+        (Case("elementwise", "float16", 1024, "HodgkinHuxley", "80"), "backward"),
+        (Case("cooperative", "bfloat16", 1024, "LI", "80"), "backward"),
+        (Case("cooperative", "bfloat16", 1024, "HodgkinHuxley", "90"), "backward"),
+    },
 }
 
 
@@ -67,38 +76,46 @@ def assert_fits(figures: Figures, arch: int | str) -> None:
     assert figures.stack <= PARKED and figures.local == 0 and figures.atomics == 0, figures
 
 
-RELEASE, TABLE = read_table()
-BUILT = {key: row for key, row in TABLE.items() if row.figures}
+RELEASES = ("3.6", "3.9")
+TABLES = {release: read_table(table_of(release)) for release in RELEASES}
 
 
 @pytest.mark.parametrize("strategy", SIZES)
-def test_every_kernel_of_the_zoo_is_the_one_of_the_table(strategy):
+def test_every_kernel_of_the_zoo_is_the_one_of_the_tables(strategy):
     made = {(case, row.half): told(row) for case in all_cases() if case.strategy == strategy for row in rows_of(case)}
-    kept = {key: told(row) for key, row in TABLE.items() if key[0].strategy == strategy}
-    changed = [key for key in made | kept if made.get(key) != kept.get(key)]
-    assert made and not changed, f"{len(changed)} rows changed, {changed[0]} first: run `make static` and read its diff"
+    for release, (_, table) in TABLES.items():
+        kept = {key: told(row) for key, row in table.items() if key[0].strategy == strategy}
+        changed = [key for key in made | kept if made.get(key) != kept.get(key)]
+        assert made and not changed, f"{len(changed)} rows of {release} changed, {changed[0]} first: run `make static`"
 
 
 def told(row: Row) -> tuple[str, str, str]:
     return row.hash, f"{row.moved:.5g}", row.refused
 
 
+def built(release: str) -> dict[tuple[Case, str], Figures]:
+    return {key: row.figures for key, row in TABLES[release][1].items() if row.figures}
+
+
+@pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("arch", SHARED)
-def test_no_kernel_of_the_table_spills_or_takes_too_much(arch):
-    rows = {key: row.figures for key, row in BUILT.items() if key[0].target == arch}
+def test_no_kernel_of_the_tables_spills_or_takes_too_much(arch, release):
+    rows = {key: figures for key, figures in built(release).items() if key[0].target == arch}
     assert len(rows) > 500
     for key, figures in rows.items():
-        if key in EXCEPTIONS:
-            assert figures.stack <= 8 and 0 < figures.local <= 2, "no exception is needed"
+        if key in EXCEPTIONS[release]:
+            assert figures.stack <= 24 and 0 < figures.local <= 4, "no exception is needed"
         else:
             assert_fits(figures, arch)
 
 
 def test_loops_access_memory_widely_and_resident_ones_load_no_weights():
-    for (case, half), row in BUILT.items():
-        if case.strategy in ("elementwise", "resident") and not case.arch.startswith("gfx"):
-            accesses, loads = loop_limits(case, half)
-            assert 0 < row.figures.loop <= accesses and row.figures.loads <= loads, row
+    limits = functools.cache(loop_limits)
+    for release in RELEASES:
+        for (case, half), figures in built(release).items():
+            if case.strategy in ("elementwise", "resident") and not case.arch.startswith("gfx"):
+                accesses, loads = limits(case, half)
+                assert 0 < figures.loop <= accesses and figures.loads <= loads, (case, half)
 
 
 # One half of one case per strategy and architecture.
@@ -118,16 +135,19 @@ SAMPLE = [
 ]
 
 
+@pytest.mark.ahead
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_build_uses_what_the_table_says(name):
     strategy, precision, size, neuron, arch, half = name.split()
     case = Case(strategy, precision, int(size), neuron, arch)
     found = build(case, half)
     assert_fits(found, case.target)
-    if triton.__version__ == RELEASE:  # another release allocates registers another way
-        assert found == TABLE[case, half].figures
+    release, table = TABLES.get(".".join(triton.__version__.split(".")[:2]), ("", {}))
+    if triton.__version__ == release:  # another release allocates registers another way
+        assert found == table[case, half].figures
 
 
+@pytest.mark.ahead
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_function_builds(dtype):
     x, y = value("x", "h"), value("y", "h")
