@@ -4,6 +4,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # Where a CPU build of torch is found when pip's own configuration knows none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
 
@@ -28,12 +29,12 @@ demo: setup
 	$(BIN)/python examples/digits.py
 
 # Processes of their own: Triton decides between interpretation and compilation when it is imported, and kernels are built
-# by the oldest release that is supported, too.
+# by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.
 test: setup $(OLDEST)/.ready
-	$(BIN)/python -m pytest -q -n 2 -m "not interpret and not gpu"
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q -n 2 -m "interpret"
+	$(PYTEST) -m "not interpret and not gpu"
+	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 $(PYTEST) -m "interpret"
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
-	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -m pytest -q -n 2 -m "ahead"
+	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead"
 
 $(OLDEST)/.ready: .venv/.ready
 	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
