@@ -56,7 +56,7 @@ def step_microseconds(plan: Schedule, backward: bool, batch: int, copy_gb_s: flo
             continue
         widest = max(plan.sizes[a] for n in kernel.graph.nodes for a in n.result.type.axes)
         chain = RESIDENT_STEP + (SHARED_STEP if kernel.options.get("held") else TILE_STEP) * (widest / 128 - 1)
-        waits = max(len(kernel.phases), 1) * (BARRIER + EXCHANGE)
+        waits = sum(bool(phase.products) for phase in kernel.phases) * (BARRIER + EXCHANGE)
         own = {"resident": chain, "cooperative": chain + waits, "stepwise": (len(kernel.parts) + 1) * LAUNCH}
         total = max(total, own[kernel.strategy])
     return total
