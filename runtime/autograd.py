@@ -105,21 +105,6 @@ def run_backward(
 ) -> list[torch.Tensor]:
     """Return the gradients of `wanted(build)`, in that order."""
     build.watch.poll()
-    with _own_precision(build.device):
-        found = _all_gradients(build, steps, batch, inputs, parameters, state, saved, grads)
-    return [found[name] for name in wanted(build, bool(state))]
-
-
-def _all_gradients(
-    build: Build,
-    steps: int,
-    batch: int,
-    inputs: Sequence[torch.Tensor],
-    parameters: Sequence[torch.Tensor],
-    state: Sequence[torch.Tensor],
-    saved: Sequence[torch.Tensor],
-    grads: Sequence[torch.Tensor | None],
-) -> Tensors:
     given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state, again=True)
     given |= dict(zip(saved_names(build), saved, strict=True))
     arriving = dict(zip(build.outputs, grads, strict=False))
@@ -142,7 +127,7 @@ def _all_gradients(
             found[name] = (
                 torch.zeros_like(given[name], memory_format=torch.contiguous_format) if total is None else total
             )
-    return found
+    return [found[name] for name in wanted(build, bool(state))]
 
 
 def _parameter_gradients(
@@ -237,7 +222,9 @@ def _run_fake(key: str, steps: int, batch: int, inputs: Any, parameters: Any, st
 
 
 def _run_backward(key: str, *args: Any) -> list[torch.Tensor]:
-    return run_backward(_find(key), *args)
+    build = _find(key)
+    with _own_precision(build.device):
+        return run_backward(build, *args)
 
 
 def _run_backward_fake(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import graphc as gc
-from graphc.runtime import autograd
+from graphc.runtime import autograd, prologue
 
 TARGETS = ["c", "reference"]
 
@@ -46,6 +46,29 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     for name in a:
         torch.testing.assert_close(a[name], b[name], msg=name)
         assert a[name].abs().max() > 0, name
+
+
+def test_backward_takes_the_coefficients_of_its_own_forward(monkeypatch):
+    monkeypatch.setattr(prologue, "_COMPARED", -1)  # as on a GPU, where values are not compared
+    computed: list[prologue.Prologue] = []
+    compute = prologue.Prologue._compute
+    monkeypatch.setattr(prologue.Prologue, "_compute", lambda self, read: computed.append(self) or compute(self, read))
+    model, x = fresh(smooth=True), drive()
+    leaves = [{n: (k * p.detach()).requires_grad_() for n, p in model.named_parameters()} for k in (1, 2)]
+
+    def forward(given: dict[str, torch.Tensor]) -> torch.Tensor:
+        return torch.func.functional_call(model, given, x).square().sum()
+
+    def gradients(losses: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [
+            g for y, given in zip(losses, leaves, strict=True) for g in torch.autograd.grad(y, list(given.values()))
+        ]
+
+    apart = [g for given in leaves for g in torch.autograd.grad(forward(given), list(given.values()))]
+    assert len(computed) == 2 and all(g.any() for g in apart)
+    together = gradients([forward(given) for given in leaves])
+    assert len(computed) == 6  # each backward comes after a half of the other call
+    assert all(map(torch.equal, together, apart)) and not torch.equal(apart[0], apart[len(leaves[0])])
 
 
 @pytest.mark.parametrize("target", TARGETS)
