@@ -23,6 +23,12 @@ TOLERANCE = {"Theta": 2e-3}
 """Difference of float32, relative to the range of a state, where 2e-4 is too little: a phase runs fast as it spikes."""
 
 
+@pytest.fixture(autouse=True)
+def passes_are_checked_elsewhere(monkeypatch):
+    """The tests of the zoo and of the adjoint compare the numbers of these networks after every pass."""
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+
+
 def records(case: Case) -> list[str]:
     """Return the names of what is compared: every state after its reset and before it, and the spikes."""
     names = []
