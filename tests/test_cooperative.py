@@ -142,7 +142,7 @@ def assert_equals_the_reference(case, steps, near=TOLERANCE, **schedule):
 
 
 EVERY = [(name, topology) for name in SCALES for topology in ("recurrent", "delays", "layers")]
-SOME = [("LIF", "recurrent"), ("ALIF", "layers"), ("CuBaLIF", "delays")]
+SOME = [*((name, "recurrent") for name in SCALES), ("ALIF", "layers"), ("CuBaLIF", "delays")]
 
 
 @pytest.mark.parametrize(("name", "topology"), EVERY if os.environ.get("GRAPHC_EVERY_CASE") else SOME)
