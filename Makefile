@@ -70,7 +70,7 @@ gpu:
 	out=$${OUT:-benchmarks/results}; mkdir -p $$out; status=0; \
 	workers=$$($(PYTHON) -c "import xdist" 2>/dev/null && echo "-n 8 --dist worksteal"); \
 	limit=$$($(PYTHON) -c "import pytest_timeout" 2>/dev/null && echo "--timeout=120"); \
-	OMP_NUM_THREADS=2 timeout -k 5 270 $(PYTHON) -m pytest -q -m gpu --tb=short -rfE --durations=10 $$workers $$limit \
+	OMP_NUM_THREADS=2 timeout -k 5 240 $(PYTHON) -m pytest -q -m gpu --tb=short -rfE --durations=10 $$workers $$limit \
 	  $$(grep -l "mark.gpu" tests/test_*.py) > $$out/tests.txt 2>&1 || status=1; \
 	tail -n 40 $$out/tests.txt; \
-	timeout -k 5 420 $(PYTHON) -m benchmarks.gpu || status=1; exit $$status
+	timeout -k 5 340 $(PYTHON) -m benchmarks.gpu || status=1; exit $$status

@@ -43,6 +43,7 @@ AMD_STEP = 60  # of `pressure`: what a cooperative step may be on AMD's devices
 BATCH = 64  # samples that one launch of a cooperative kernel should hold
 AHEAD = 4  # tiles of what other programs have published that are on their way while one is multiplied
 SHORT_STEP = 48  # operations; a longer step hides the time of a load by itself, and copies of it take long to build
+LEAST_SHARE = 16  # terms of a sum that one instruction of tensor cores takes
 TILE = 128  # rows of a weight matrix that the cooperative strategy multiplies at once
 
 
@@ -213,11 +214,22 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     rows, warps = _cooperative_tile(loop, columns, programs)
     held = int(_holds(loop, columns, rows))
     has = "hold" if held else "load at every step"
+    tiles = {"rows": rows, "columns": columns, "warps": warps, "programs": programs}
     return Layout(
         "cooperative",
-        {"rows": rows, "columns": columns, "warps": warps, "programs": programs, "held": held, "ahead": _ahead(loop)},
+        {**tiles, "held": held, "ahead": _ahead(loop), "shares": _shares(loop, warps) if held else 1},
         f"{reason}; {programs} programs {has} the weights of {columns} neurons each",
     )
+
+
+def _shares(loop: Loop, warps: int) -> int:
+    """Return in how many parts the warps of a program add up a product with held weights; 1 where they do not.
+
+    The tile of results is small and the sums are long: of the results several warps would make the same, of the terms
+    of the sums none do. Each takes `LEAST_SHARE` rows of the weights of a tile, or more.
+    """
+    rows = min(loop.program.sizes[n.operands[0].type.axes[0]] for n in loop.products)
+    return warps if min(TILE, padded(rows)) >= LEAST_SHARE * warps else 1
 
 
 def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int]:

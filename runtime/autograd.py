@@ -6,6 +6,7 @@ inside it and `torch.compile` sees a single opaque call.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,10 +17,25 @@ import torch
 from graphc.ir import GraphcError, gradient, initial
 
 from .build import Build, Extent
-from .prologue import Coefficients, Tensors, memory_of, recording
+from .prologue import Coefficients, Tensors, recording
 
 BUILDS: weakref.WeakValueDictionary[str, Build] = weakref.WeakValueDictionary()
 """The builds alive, by the key that the operator is called with."""
+
+
+class _Beside(threading.local):
+    """What goes beside the operators, which take tensors alone, from the half of a call that computed it to the other.
+
+    Attributes:
+        asked: whether the forward half that runs in this thread is to leave its coefficients.
+        coefficients: that it left, or that the backward half is to take; None: it computes them.
+    """
+
+    asked: bool = False
+    coefficients: Coefficients | None = None
+
+
+_beside = _Beside()
 
 _library = torch.library.Library("graphc", "DEF")
 _library.define(
@@ -42,7 +58,9 @@ def run(
     """Return outputs, final states and saved sequences; an empty `state` is the initial one, else "t" comes last."""
     build.watch.poll()
     with _own_precision(build.device):
-        given, extent, _ = _given(build, steps, batch, inputs, parameters, state)
+        given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state)
+        if _beside.asked:
+            _beside.coefficients = coefficients
         own = {id(t) for t in given.values()}
         return [t.clone() if id(t) in own else t for t in build.forward(given, extent)]
 
@@ -61,11 +79,11 @@ def _given(
     inputs: Sequence[torch.Tensor],
     parameters: Sequence[torch.Tensor],
     state: Sequence[torch.Tensor],
-    again: bool = False,
+    coefficients: Coefficients | None = None,
 ) -> tuple[Tensors, Extent, Coefficients]:
-    """Return everything that kernels read, laid out as they read it; `again` for the second half of a call."""
+    """Return everything that kernels read, laid out as they read it; `coefficients` where they are known."""
     given: Tensors = {p.name: t.contiguous() for p, t in zip(build.program.parameters, parameters, strict=True)}
-    coefficients = build.prologue(given, memory_of(parameters), again)
+    coefficients = coefficients or build.prologue(given)
     given |= coefficients.given
     for tensor, x in zip(build.program.inputs, inputs, strict=True):
         given[tensor.name] = sequence(x)
@@ -105,7 +123,7 @@ def run_backward(
 ) -> list[torch.Tensor]:
     """Return the gradients of `wanted(build)`, in that order."""
     build.watch.poll()
-    given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state, again=True)
+    given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state, _beside.coefficients)
     given |= dict(zip(saved_names(build), saved, strict=True))
     arriving = dict(zip(build.outputs, grads, strict=False))
     for name, grad in arriving.items():
@@ -245,8 +263,13 @@ class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, key: str, steps: int, batch: int, counts: tuple[int, int], *tensors: torch.Tensor) -> Any:
         build = _find(key)
-        with torch._C._AutoDispatchBelowAutograd():
-            results = torch.ops.graphc.run(key, steps, batch, *_split(tensors, counts))
+        _beside.asked = True
+        try:
+            with torch._C._AutoDispatchBelowAutograd():
+                results = torch.ops.graphc.run(key, steps, batch, *_split(tensors, counts))
+        finally:
+            ctx.coefficients = _beside.coefficients
+            _beside.asked, _beside.coefficients = False, None
         ctx.build, ctx.key, ctx.steps, ctx.batch, ctx.counts = build, key, steps, batch, counts
         named = dict(zip(build.outputs, results, strict=True))
         ctx.save_for_backward(*tensors, *(named[n] for n in saved_names(build)))
@@ -262,9 +285,13 @@ class _Run(torch.autograd.Function):
         given = len(ctx.saved_tensors) - len(saved_names(ctx.build))
         tensors, saved = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
         inputs, parameters, state = _split(tensors, ctx.counts)
-        found = torch.ops.graphc.run_backward(
-            ctx.key, ctx.steps, ctx.batch, inputs, parameters, state, list(saved), list(grads)
-        )
+        _beside.coefficients = ctx.coefficients
+        try:
+            found = torch.ops.graphc.run_backward(
+                ctx.key, ctx.steps, ctx.batch, inputs, parameters, state, list(saved), list(grads)
+            )
+        finally:
+            _beside.coefficients = None
         by_name = dict(zip(wanted(ctx.build, bool(state)), found, strict=True))
         program = ctx.build.program
         names = [t.name for t in program.inputs] + [p.name for p in program.parameters]

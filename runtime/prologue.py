@@ -12,7 +12,6 @@ from graphc.ir import Graph, Program, initial
 from graphc.ir.interpret import Mode, run_once
 
 Tensors = dict[str, torch.Tensor]
-Memory = tuple[tuple[int, torch.Size, tuple[int, ...], int], ...]
 _COMPARED = 1 << 16  # elements up to which comparing the parameters is cheaper than computing the coefficients again
 
 
@@ -20,8 +19,7 @@ class Prologue:
     """Computes the coefficients of one program; those of the last call are used again while what they read is equal.
 
     Parameters are compared by value: versions and identities miss an assignment through `.data`. On a GPU a comparison
-    would wait for the device, so there every call computes; its backward half takes what its forward half computed
-    where memory and version are those of then, which is how torch guards what it saves.
+    would wait for the device, so there every call computes; its backward half is handed what its forward half computed.
     """
 
     def __init__(self, program: Program, wrt: frozenset[str], dtype: torch.dtype, device: torch.device) -> None:
@@ -29,30 +27,19 @@ class Prologue:
         graphs = [program.initial, *(r.graph for r in program.regions if r.kind == "once" and not r.backward)]
         self.reads = sorted({i.source for g in graphs for i in g.inputs} & {p.name for p in program.parameters})
         self._wrt = wrt.intersection(self.reads)
-        self._last: tuple[Memory, Coefficients] | None = None
+        self._last: Coefficients | None = None
 
-    def __call__(
-        self, parameters: Mapping[str, torch.Tensor], memory: Memory = (), again: bool = False
-    ) -> Coefficients:
-        """Return the coefficients for the values of `parameters`.
-
-        Args:
-            parameters: contiguous, by name.
-            memory: of what the caller gave, from `memory_of`.
-            again: for the second half of a call.
-        """
+    def __call__(self, parameters: Mapping[str, torch.Tensor]) -> Coefficients:
+        """Return the coefficients for the values of `parameters`."""
         read = [parameters[name] for name in self.reads]
-        if self._last is not None:
-            before, last = self._last
-            if (again and memory == before) or (self._compares(read) and all(map(torch.equal, read, last.read))):
-                return last
+        last = self._last
+        if last is not None and all(map(torch.equal, read, last.read)):
+            return last
         with torch.inference_mode(False):  # else the first call under inference_mode would leave tensors without use
             found = self._compute([t.detach().clone() for t in read])
-        self._last = memory, found
+        if self._device.type == "cpu" and sum(t.numel() for t in read) <= _COMPARED:
+            self._last = found
         return found
-
-    def _compares(self, read: Sequence[torch.Tensor]) -> bool:
-        return self._device.type == "cpu" and sum(t.numel() for t in read) <= _COMPARED
 
     def _compute(self, read: Sequence[torch.Tensor]) -> Coefficients:
         with recording() if self._wrt else torch.no_grad(), self._device:
@@ -66,11 +53,6 @@ class Prologue:
         sources = {name: tensor for name, tensor in env.items() if name not in leaves}
         given = {name: t.detach().to(self._dtype).contiguous() for name, t in sources.items()}
         return Coefficients(self._program, self._dtype, self._device, tuple(read), leaves, sources, given)
-
-
-def memory_of(tensors: Sequence[torch.Tensor]) -> Memory:
-    """Return where tensors stand and how often they were written; of tensors alive, equal memory has equal values."""
-    return tuple((t.data_ptr(), t.shape, t.stride(), 0 if t.is_inference() else t._version) for t in tensors)
 
 
 @dataclass

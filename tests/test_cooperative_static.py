@@ -75,6 +75,15 @@ def test_resident_weights_stay_in_shared_memory_for_tensor_cores(size, precision
     assert report.local == 0 and report.loop_loads <= 128 and re.search(r"\bHMMA\.\S*F32", report.assembly)
 
 
+def test_warps_share_out_sums_that_are_long_enough_of_held_weights():
+    def shares(*case, **tuned):
+        return [k.options["shares"] for k in loops("CuBaLIF", *case, **tuned)[1]]
+
+    assert shares(512, "bfloat16") == [8, 8] and shares(2048, "float16", 80) == [1, 1]  # there the weights do not fit
+    assert shares(512, "float32") == [1, 1] and shares(100, "bfloat16", strategy="cooperative") == [8, 8]
+    assert shares(60, "bfloat16", strategy="cooperative") == [1, 1]
+
+
 def test_programs_are_as_many_as_a_device_runs_at_once_with_64_samples():
     for arch, cores in ((80, 108), (90, 132)):
         for size in (512, 1024, 2048):

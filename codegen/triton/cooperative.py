@@ -5,8 +5,8 @@ product reads of all neurons is published in memory, in two slots: programs read
 that of the next one. A barrier of all programs of a batch tile stands between, in two halves: a program that has
 published and arrived stores its rows and prepares the next step before it waits for the others.
 
-The tile of results is small and the sums are long, so the warps of a program share out the terms of the sums rather
-than the results: each multiplies some rows of the weights, and no factor is read by two warps.
+Where the schedule says so, the warps of a program share out the terms of the sums rather than the results: each
+multiplies some rows of the weights, and no factor is read by two warps.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from graphc.ir import Node, Output, Project, ProjectTransposed, Read, Value
 from .kernel import KernelEmitter, StepFunction
 from .memory import load, store
 from .plan import Plan, Pointer, power_of_two
-
-LEAST_SHARE = 16
-"""Terms of a sum that one instruction of tensor cores takes."""
 
 _ARRIVE = "_turn = _arrive(_arrived + tl.program_id(0))"
 _WAIT = "_wait(_arrived + tl.program_id(0), _turn, _device)"
@@ -35,6 +32,7 @@ class CooperativeEmitter(KernelEmitter):
         super().__init__(plan, used)
         self.held = bool(plan.kernel.options.get("held", 0))
         self.ahead = plan.kernel.options.get("ahead", 1)
+        self.shares = plan.kernel.options.get("shares", 1)
         known = {c.current for c in self.graph.carries}
         self.reads = {n.result: n for n in self.graph.nodes if isinstance(n, Read)}
         self.early = [v for v in plan.exchanges if v in known or v in self.reads]
@@ -62,11 +60,6 @@ class CooperativeEmitter(KernelEmitter):
         """Return the neurons in one tile of the values that a product reads."""
         return min(self.plan.depth, max(power_of_two(self.plan.extent[source.type.axes[0]]), 16))
 
-    def _shares(self, source: Value) -> int:
-        """Return in how many parts the warps add up the products with one tile of `source`; 1 where they do not."""
-        warps = self.plan.warps
-        return warps if self.held and self._height(source) >= LEAST_SHARE * warps else 1
-
     def _tiles_of(self, source: Value) -> range:
         return range(0, self.plan.extent[source.type.axes[0]], self._height(source))
 
@@ -91,8 +84,9 @@ class CooperativeEmitter(KernelEmitter):
             for part, first in enumerate(self._tiles_of(node.operands[0])):
                 name = self._held_name(node, part)
                 if self.held and name not in done:
-                    tile, shares = self._slice(node, str(first)), self._shares(node.operands[0])
-                    tile = tile if shares == 1 else self.printer.call("_rows_by_warp", tile, str(shares))
+                    tile = self._slice(node, str(first))
+                    if self.shares > 1:
+                        tile = self.printer.call("_rows_by_warp", tile, str(self.shares))
                     self.w.line(f"{name} = {tile}", note=value.loc)
                 done.add(name)
 
@@ -176,11 +170,9 @@ class CooperativeEmitter(KernelEmitter):
         pointer, size = self.plan.exchanges[source], self.plan.sizes[source.type.axes[0]]
         w.line(f"_{name}_rows = {pointer.name} + ({self.counter} % 2) * (_B * {size}) + _b * {size}")
 
-        shares = self._shares(source)
-
         def heard(tile: str, first: str) -> None:
             place = (f"_{name}_rows", first, size, "_row", str(self._height(source)))
-            how = ("_heard", *place) if shares == 1 else ("_heard_by_warp", *place, str(shares))
+            how = ("_heard", *place) if self.shares == 1 else ("_heard_by_warp", *place, str(self.shares))
             w.line(f"{tile} = {self.printer.call(*how)}")
 
         results = [self.plan.names[n.result] for n in nodes]
@@ -198,7 +190,7 @@ class CooperativeEmitter(KernelEmitter):
                 heard(f"_{name}_part", "_low")
                 self._multiply(f"_{name}_part", nodes, None)
         for result in results:
-            total = result if shares == 1 else self.printer.call(f"_added{shares}", result)
+            total = result if self.shares == 1 else self.printer.call(f"_added{self.shares}", result)
             w.line(f"{result} = tl.where(_row, {total}, 0.0)")
 
     def _multiply(self, tile: str, nodes: list[Node], part: int | None) -> None:
