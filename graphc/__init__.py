@@ -17,18 +17,8 @@ from graphc.ir.errors import (
 )
 
 from . import learn, surrogate
-from .connectivity import (
-    AllButSelf,
-    AvgPool,
-    Blocks,
-    Conv1d,
-    Conv2d,
-    ConvTranspose,
-    Dense,
-    LearnedDelay,
-    OneToOne,
-    Sparse,
-)
+from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
+from .delay import LearnedDelay
 from .distributions import LogNormal, Normal, Uniform
 from .functions import clip, exprel, relu, sigmoid, softplus, where
 from .network import Network
@@ -53,6 +43,7 @@ from .symbols import (
     t,
     weight,
 )
+from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose
 
 if TYPE_CHECKING:
     from graphc.runtime import Model

@@ -10,8 +10,10 @@ import sympy
 
 from graphc.ir import Precision, Program
 
+from .connection import DEFAULT, Connection
+from .delay import Taps
 from .lower import evaluation_order
-from .network import Connection, Network, Population
+from .network import Network, Population
 
 _SPIKES = "spikes of one target are those of another up to rounding"
 NUMERICS = {
@@ -112,7 +114,12 @@ def _refractory(population: Population, dt: float) -> str:
 
 
 def _connection(connection: Connection) -> str:
-    delay = f"delay {connection.delay} step{'s' * (connection.delay != 1)}"
+    first, last = connection.delays[0], connection.delays[-1]
+    delay = f"delay {first} step{'s' * (first != 1)}"
+    if last != first:
+        delay = f"{'learned ' * isinstance(connection.delay, Taps)}delays {first} to {last} steps"
     kind = type(connection.connectivity).__name__
     shared = f", weight of {connection.shared}" if connection.shared else ""
-    return f"{connection.pre} -> {connection.post}.{connection.target}, {kind}, {delay}{shared}"
+    sign = "" if connection.sign is None else ", signed"
+    told = "" if set(connection.transmit.values()) == {DEFAULT} else f", transmits {', '.join(map(str, connection.transmit.values()))}"
+    return f"{connection.pre} -> {connection.post}.{connection.target}, {kind}, {delay}{shared}{sign}{told}"

@@ -14,6 +14,7 @@ from graphc.ir import (
     Map,
     Node,
     Parameter,
+    Place,
     Program,
     Project,
     Propagator,
@@ -22,8 +23,13 @@ from graphc.ir import (
     Spike,
     Spread,
     StopGradient,
+    Synapses,
+    Take,
     Test,
     Time,
+    Total,
+    slot,
+    symbol,
 )
 from graphc.passes.launches import launches_in_words
 
@@ -111,6 +117,11 @@ def _right_hand_side(node: Node) -> str:
             return f"{names[0]} without gradient"
         case Project():
             return f"{names[0]} @ {names[1]}"
+        case Synapses(expr=expr, roles=roles, over=over):
+            named = expr.xreplace({slot(k): symbol(v) for k, v in enumerate(node.operands[: len(roles)])})
+            return f"sum over {'listed ' * node.listed}synapses of {named}, per {'target' if over == 'pre' else 'source'}"
+        case Take() | Place() | Total():
+            return f"{type(node).__name__.lower()} of {', '.join(names)}"
         case Read(history=history, delay=delay):
             return f"{history.removesuffix('@history')} {delay} step{'s' * (delay > 1)} ago"
         case Spread():
@@ -123,7 +134,7 @@ def _right_hand_side(node: Node) -> str:
 
 def unconnected(network: Network) -> list[str]:
     """Return the inputs of populations that no connection drives."""
-    driven = {(c.post, c.target) for c in network.connections.values()}
+    driven = {(c.post, target) for c in network.connections.values() for target in c.transmit}
     return [
         f"{p.name}.{i.name}"
         for p in network.populations.values()

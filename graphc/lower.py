@@ -29,10 +29,11 @@ from graphc.ir import (
 
 from . import symbols as gs
 from .block import Block, Past, Signals
-from .connectivity import Dense
+from .connectivity import Dense, OneToOne
 from .distributions import Distribution
+from .lower_connection import declare_connection
 from .lower_population import PopulationStep
-from .network import Connection, Network, Population
+from .network import Network, Population
 from .records import Record
 from .translate import Scope
 
@@ -56,8 +57,9 @@ def axes_of(network: Network) -> dict[str, str]:
         return name
 
     for connection in network.connections.values():
-        pairs = [] if isinstance(connection.connectivity, Dense) else [(connection.pre, connection.post)]
-        if connection.shared is not None:  # one weight has one pair of axes
+        paired = isinstance(connection.connectivity, OneToOne)
+        pairs = [(connection.pre, connection.post)] if paired else []
+        if connection.shared is not None and isinstance(connection.connectivity, Dense):  # one weight has one pair of axes
             owner = network.connections[connection.shared]
             pairs += [(connection.pre, owner.pre), (connection.post, owner.post)]
         for pre, post in pairs:
@@ -83,6 +85,9 @@ class Lowering:
         self.requested: list[Record] = []
         self.initial_values: dict[str, Value] = {}
         self.time: Value | None = None
+        self.sizes: dict[str, int] = {}
+        self.delayed: dict[str, tuple[str, str]] = {}
+        self.starts: dict[str, dict[sympy.Basic, Value]] = {}
 
     def run(self, records: tuple[str, ...]) -> Program:
         """Lower every population in the order of the zero-delay connections, then what was asked for."""
@@ -94,6 +99,7 @@ class Lowering:
             self._initial(network.populations[name])
         for name in order:
             PopulationStep(self, network.populations[name]).run()
+        self._close_pasts()
         outputs = tuple(Output(r, self._record(q), "sequence") for r, q in zip(records, self.requested, strict=True))
         histories = []
         for name, past in self.pasts.items():
@@ -118,7 +124,7 @@ class Lowering:
                 if t.name in self.initial_values
             ),
         )
-        sizes = {self.axis[n]: i.size for n, i in network.inputs.items()}
+        sizes = self.sizes | {self.axis[n]: i.size for n, i in network.inputs.items()}
         sizes |= {self.axis[n]: p.size for n, p in network.populations.items()}
         return Program(
             stage="declared",
@@ -141,30 +147,11 @@ class Lowering:
                 axes = (self.axis[population.name],) if p.per == "neuron" else ()
                 self._declare(population.name, p.name, Type("real", False, axes), p, population.loc)
         for connection in self.network.connections.values():
-            if connection.shared is None:
-                post = self.axis[connection.post]
-                dense = isinstance(connection.connectivity, Dense)
-                type = Type("real", False, (self.axis[connection.pre], post) if dense else (post,))
-                fan_in = self._size(connection.pre) if dense else 1
-                name = f"{connection.name}.weight"
-                self.parameters[name] = Parameter(
-                    name,
-                    connection.name,
-                    "weight",
-                    type,
-                    connection.weight,
-                    connection.learn,
-                    fan_in=fan_in,
-                    loc=connection.loc,
-                )
+            declare_connection(self, connection)
 
     def _declare(self, owner: str, name: str, type: Type, p: Any, loc: Loc) -> None:
         full = f"{owner}.{name}"
         self.parameters[full] = Parameter(full, owner, name, type, p.value, p.learn, p.min, p.max, loc=loc)
-
-    def _size(self, name: str) -> int:
-        network = self.network
-        return network.inputs[name].size if name in network.inputs else network.populations[name].size
 
     def parameter(self, block: Block, owner: str, name: str) -> Value:
         """Return the value of a parameter in `block`."""
@@ -188,26 +175,51 @@ class Lowering:
                 return node.result
         return self.block.add(Read(result=self.block.names.value(hint, type), history=name, delay=delay))
 
-    def source(self, connection: Connection) -> Value:
-        """Return the signal that arrives over `connection` at this step."""
-        pre, delay = connection.pre, connection.delay
-        if pre in self.network.inputs:
-            value = self.block.input(
-                pre, Type("real", True, (self.axis[pre],)), "sequence", self.network.inputs[pre].loc
-            )
-            if delay == 0:
+    def signal(self, owner: str, name: str, steps: int) -> Value:
+        """Return signal `name` of an input or population as it was `steps` steps ago."""
+        axis = self.axis[owner]
+        if owner in self.network.inputs:
+            value = self.block.input(owner, Type("real", True, (axis,)), "sequence", self.network.inputs[owner].loc)
+            if steps == 0:
                 return value
-            name = f"{pre}@history"
-            self.pasts.setdefault(name, Past(value.type)).value = value
-            return self.read(name, value.type, delay, None, f"{pre}_{delay}")
-        if delay == 0:
-            return self.signals[pre].final["output"]
-        neuron = self.network.populations[pre].neuron
-        spiking = neuron.output == gs.spike
-        name = f"{pre}.spike@history" if spiking else f"{pre}.output@history"
-        type = Type("bool" if spiking else "real", True, (self.axis[pre],))
-        before = None if spiking else self.initial_values[f"{pre}.output"]
-        return self.read(name, type, delay, before, f"{pre}_{'spike' if spiking else 'output'}_{delay}")
+            history = f"{owner}@history"
+            self.pasts.setdefault(history, Past(value.type)).value = value
+            return self.read(history, value.type, steps, None, f"{owner}_{steps}")
+        neuron = self.network.populations[owner].neuron
+        if name == "output" and neuron.output == gs.spike:
+            name = "spike"
+        if steps == 0:
+            return self.signals[owner].final[name]
+        flag = name in ("spike", "refractory")
+        type = Type("bool" if flag else "real", True, (axis,))
+        history = f"{owner}.{name}@history"
+        self.delayed[history] = (owner, name)
+        before = None if flag or any(i.name == name for i in neuron.inputs) else self._before(owner, name)
+        return self.read(history, type, steps, before, f"{owner}_{name}_{steps}")
+
+    def _before(self, owner: str, name: str) -> Value:
+        """Return a signal of the initial state."""
+        full = f"{owner}.{name}"
+        if full not in self.initial_values:  # a `let`
+            neuron = self.network.populations[owner].neuron
+            scope = Scope(self, self.start, owner)
+            self.initial_values[full] = scope.value(neuron.let[name], self.starts[owner], name)
+        return self.initial_values[full]
+
+    def _close_pasts(self) -> None:
+        """Give the histories of signals their values, now that every population has been lowered."""
+        for history, (owner, name) in self.delayed.items():
+            past = self.pasts[history]
+            past.value = self.block.spread(self.signals[owner].final[name], past.type)
+
+    def delays_let(self, owner: str, name: str) -> bool:
+        """Whether a connection reads the `let` called `name` of population `owner`."""
+        return any(
+            s.signal == name and owner == (c.pre if s.side == "pre" else c.post)
+            for c in self.network.connections.values()
+            for e in c.transmit.values()
+            for s in e.atoms(gs.Signal)
+        )
 
     def _initial(self, population: Population) -> None:
         """Write the initial state, and the output that it makes, into the initial graph."""
@@ -225,6 +237,7 @@ class Lowering:
             raise DeclarationError(
                 f"the initial value of '{state.name}' of population '{owner}' depends on itself", population.loc
             )
+        self.starts[owner] = env
         for state in neuron.states:
             self.initial_values[f"{owner}.{state.name}"] = env[state]
         scope = Scope(self, block, owner)
@@ -269,7 +282,7 @@ def evaluation_order(network: Network) -> list[str]:
     graph = networkx.DiGraph()
     graph.add_nodes_from(network.populations)
     graph.add_edges_from(
-        (c.pre, c.post) for c in network.connections.values() if c.delay == 0 and c.pre in network.populations
+        (c.pre, c.post) for c in network.connections.values() if c.shortest == 0 and c.pre in network.populations
     )
     return list(networkx.lexicographical_topological_sort(graph, key=list(network.populations).index))
 

@@ -13,7 +13,6 @@ from graphc.ir import (
     DeclarationError,
     Ode,
     OdeSystem,
-    Project,
     Reset,
     Spike,
     StopGradient,
@@ -28,9 +27,9 @@ from graphc.ir import (
 from graphc.ir.ops import C
 
 from . import symbols as gs
-from .block import Past, Signals
-from .connectivity import Dense
-from .network import Connection, Population
+from .block import Signals
+from .lower_connection import ConnectionStep
+from .network import Population
 from .neuron import Neuron
 from .translate import Scope, markers
 
@@ -99,21 +98,12 @@ class PopulationStep:
         """Return the summed drive of input `name`; an input without a connection is 0."""
         parts = []
         for c in self.lowering.network.connections.values():
-            if c.post == self.owner and c.target == name:
-                parts.append(self._delivered(c))
+            if c.post == self.owner and name in c.transmit:
+                parts += ConnectionStep(self.lowering, c).drives(name)
         if not parts:
             return self.block.const(0.0, f"{self.owner}.{name}")
         total = sympy.Add(*(symbol(v) for v in parts), evaluate=len(parts) == 1)
         return self.block.map(f"{self.owner}.{name}", total, parts, parts[0].loc)
-
-    def _delivered(self, connection: Connection) -> Value:
-        block = self.block
-        source = self.lowering.source(connection)
-        weight = self.lowering.parameter(block, connection.shared or connection.name, "weight")
-        if isinstance(connection.connectivity, Dense):
-            result = block.names.value(f"{connection.name}.drive", self.type, loc=connection.loc)
-            return block.add(Project(result=result, operands=(source, weight)))
-        return block.map(f"{connection.name}.drive", symbol(source) * symbol(weight), (source, weight), connection.loc)
 
     def _refractory_flag(self) -> Value | None:
         if self.neuron.refractory is None:
@@ -259,12 +249,8 @@ class PopulationStep:
             self.block.add(Count(result=less, operands=(count, z, self._refractory_steps())))
             lowering.states.append(Tensor(name, count.type))
             lowering.carries.append(Carry(name, count, less, initial(name), final(name)))
-        spiking = self.neuron.output == gs.spike
-        readers = [c for c in lowering.network.connections.values() if c.pre == owner and c.delay > 0]
-        if z is not None and (f"{owner}.spike@history" in lowering.pasts or (spiking and readers)):
-            lowering.pasts.setdefault(f"{owner}.spike@history", Past(z.type)).value = z
-        if readers and not spiking:
-            lowering.pasts.setdefault(f"{owner}.output@history", Past(self.type)).value = output
+        if z is not None and f"{owner}.spike@history" in lowering.pasts:
+            lowering.pasts[f"{owner}.spike@history"].value = z
 
     def _refractory_steps(self) -> Value:
         rule = self.neuron.refractory
@@ -297,3 +283,6 @@ class PopulationStep:
                 table, env = (signals.threshold, threshold) if record.at_threshold else (signals.final, final)
                 expr = neuron.let[record.signal]
                 table[record.signal] = self.scope.value(expr, env, record.signal, threshold)
+        for name, expr in neuron.let.items():
+            if name not in signals.final and self.lowering.delays_let(owner, name):
+                signals.final[name] = self.scope.value(expr, final, name, threshold)

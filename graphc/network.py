@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ import sympy
 from graphc.ir.errors import DeclarationError, not_supported
 from graphc.ir.loc import Loc
 
-from .connectivity import Connectivity, Dense, OneToOne
+from .connection import Connection, check_sign, lower_sign, lower_transmit, lower_weight
+from .connectivity import Connectivity, Dense
+from .delay import lower_delay
 from .names import (
     MODEL_ATTRIBUTES,
     MODULE_ATTRIBUTES,
@@ -23,8 +25,9 @@ from .network_check import check_network
 from .neuron import Neuron
 from .population_values import ParameterValue, initial_value, parameter_value, refractory_steps
 from .records import Record, resolve_record
-from .symbols import Parameter, pre, weight
-from .values import Value, is_array, measure, time_in_ms, whole_steps
+from .symbols import Parameter
+from .values import Value, time_in_ms
+from .windows import AvgPool
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,22 +50,6 @@ class Population:
     shape: tuple[int, ...]
     parameters: dict[str, ParameterValue]
     init: dict[Any, Value | sympy.Expr]
-    loc: Loc
-
-
-@dataclass(frozen=True, eq=False)
-class Connection:
-    """Synapses of one kind; `delay` is in steps, `shared` names the connection whose weight this one uses."""
-
-    name: str
-    pre: str
-    post: str
-    target: str
-    weight: Value | None
-    shared: str | None
-    connectivity: Connectivity
-    delay: int
-    learn: bool
     loc: Loc
 
 
@@ -145,6 +132,7 @@ class Network:
         plasticity: Any = None,
         transmit: Any = None,
         name: str | None = None,
+        round: bool = False,
     ) -> Connection:
         """Connect `pre` to `post`.
 
@@ -153,16 +141,22 @@ class Network:
             post: a population.
             target: which input of the neurons of `post`; needed when they have several.
             weight: None (uniform, +-1/sqrt(fan_in)), a number, an array, a distribution, or a connection to share with.
-            connectivity: gc.Dense() or gc.OneToOne().
-            delay: steps (int) or a time; 0 acts within the same step.
+            connectivity: gc.Dense(), OneToOne, AllButSelf, Sparse, Blocks, Conv1d, Conv2d, ConvTranspose or AvgPool.
+            delay: steps (int) or a time, 0 acts within the same step; an array of one per synapse, (pre, post) or of
+                the shape of the weights of gc.Sparse; or a gc.LearnedDelay.
             learn: whether the weight is an nn.Parameter.
-            sign: Dale's law.
+            sign: Dale's law: "excitatory", "inhibitory", or an array of +1 and -1 per source neuron. Learned weights
+                keep it; what is drawn with the other sign is folded to it.
             plasticity: a rule of the synapses.
-            transmit: what one synapse delivers.
+            transmit: what one synapse adds to its target, an expression of gc.weight, gc.pre(...) (as it arrives, so
+                `delay` steps old), gc.post(...) (of the step before) and parameters per="synapse"; a dict for several
+                inputs. The default is gc.weight * gc.pre().
             name: default ``pre_post``, or ``pre_post_target`` when the neurons have several inputs.
+            round: round delays that are no multiples of dt to the nearest step.
         """
         loc = Loc.caller()
-        _refuse_later(sign, plasticity, transmit, delay, loc)
+        if plasticity is not None:
+            not_supported("plasticity= of connect", loc.entry("plasticity"))
         source, sink = self._source(pre, loc), self._sink(post, loc)
         joined = f"{source.name}_{sink.name}" + (f"_{target}" if target and len(sink.neuron.inputs) > 1 else "")
         if name is None and joined in self._names():
@@ -173,24 +167,35 @@ class Network:
                 'give it a name, name="..."',
             )
         self._check_new(name or joined, "a connection", loc)
-        label = f"connection '{name or joined}'"
-        _check_sizes(connectivity, source, sink, label, loc)
-        if not isinstance(learn, bool):
-            raise DeclarationError(f"learn of {label} must be True or False, not {learn!r}", loc.entry("learn"))
-        goal = _target(target, sink, label, loc)
-        value, shared = self._weight(weight, connectivity, source, sink, goal, label, loc)
+        name = name or joined
+        label = f"connection '{name}'"
+        if not isinstance(connectivity, Connectivity):
+            hint = "gc.Dense(), gc.OneToOne(), gc.Sparse(...), ..."
+            raise DeclarationError(f"connectivity of {label} is {connectivity!r}", loc.entry("connectivity"), hint)
+        connectivity.check(source, sink, label, loc.entry("connectivity"))
+        learned = _check_learn(learn, connectivity, label, loc)
+        goals = _targets(target, transmit, sink, label, loc)
+        delivered, parameters = lower_transmit(transmit, goals, source, sink, label, loc)
+        value, shared = self._weight(weight, connectivity, source, sink, delivered, name, loc)
         connection = Connection(
-            name or joined,
-            source.name,
-            sink.name,
-            goal,
-            value,
-            shared,
-            connectivity,
-            self._delay(delay, label, loc),
-            learn if shared is None else self.connections[shared].learn,
-            loc,
+            name=name,
+            pre=source.name,
+            post=sink.name,
+            transmit=delivered,
+            weight=value,
+            shared=shared,
+            connectivity=connectivity,
+            delay=lower_delay(delay, self.dt, connectivity, source, sink, shared or name, name, loc, round),
+            learn=learned if shared is None else self.connections[shared].learn,
+            sign=lower_sign(sign, source, label, loc),
+            parameters=parameters,
+            source=source,
+            sink=sink,
+            loc=loc,
         )
+        if shared is not None and sign is not None:
+            raise DeclarationError(f"{label} shares a weight, whose owner has the sign", loc.entry("sign"))
+        check_sign(connection, loc)
         self.connections[connection.name] = connection
         return connection
 
@@ -260,89 +265,59 @@ class Network:
             raise DeclarationError(f"the target '{found.name}' is an input of the network", loc, "give a population")
         return found
 
-    def _delay(self, delay: Any, label: str, loc: Loc) -> int:
-        loc = loc.entry("delay")
-        if delay is None:
-            return 0
-        if hasattr(delay, "__index__") and not isinstance(delay, bool):
-            if int(delay) < 0:
-                raise DeclarationError(f"the delay of {label} is {int(delay)} steps", loc, "give 0 or more")
-            return int(delay)
-        if not isinstance(delay, sympy.Expr) or not delay.atoms(sympy.Atom) - delay.atoms(sympy.Number):
-            hint = "give steps as an int or a time with a unit, delay=3 or delay=3 * ms"
-            raise DeclarationError(f"the delay of {label} is {delay!r}", loc, hint)
-        time = time_in_ms(delay, f"the delay of {label}", loc)
-        steps = whole_steps(time, self.dt)
-        if steps is None or steps < 0:
-            message = f"the delay of {label} is {time!r} ms, no multiple of dt = {self.dt!r} ms"
-            raise DeclarationError(message, loc, "change the delay or dt")
-        return steps
-
     def _weight(
         self,
         given: Any,
         connectivity: Connectivity,
         source: NetworkInput | Population,
         sink: Population,
-        target: str,
-        label: str,
+        targets: Iterable[str],
+        name: str,
         loc: Loc,
     ) -> tuple[Value | None, str | None]:
         """Return the value of the weight, or the connection that owns it."""
         if given is None:
-            return None, None
-        loc = loc.entry("weight")
-        shape = (source.size, sink.size) if isinstance(connectivity, Dense) else (sink.size,)
+            return (1.0 if isinstance(connectivity, AvgPool) else None), None
+        loc, label = loc.entry("weight"), f"connection '{name}'"
         if isinstance(given, (Connection, str)):
             other = self._find(given, f"the weight of {label}", loc)
             if not isinstance(other, Connection):
                 raise DeclarationError(f"the weight of {label} is '{other.name}', no connection", loc)
-            theirs = (self._source(other.pre, loc).size, self.populations[other.post].size)
-            if other.connectivity != connectivity or theirs != (source.size, sink.size):
+            theirs = (other.source.size, other.sink.size)
+            same = other.connectivity == connectivity and other.weight_shape == connectivity.weight_shape(
+                source, sink, other.name
+            )
+            if not same or theirs != (source.size, sink.size):
                 message = f"{label} ({source.size} to {sink.size}) cannot share the weight of '{other.name}'"
-                raise DeclarationError(f"{message} ({theirs[0]} to {theirs[1]})", loc)
+                hint = "share the connectivity object too" if theirs == (source.size, sink.size) else None
+                raise DeclarationError(f"{message} ({theirs[0]} to {theirs[1]})", loc, hint)
             return None, other.shared or other.name
-        measured = measure(given, f"the weight of {label}", loc)
-        if is_array(measured.value) and measured.value.shape != shape:  # type: ignore[union-attr]
-            got = measured.value.shape  # type: ignore[union-attr]
-            raise DeclarationError(f"the weight of {label} has shape {got}, but {shape} (pre, post) is needed", loc)
-        wanted = sink.neuron.dimensions.get(target)
-        if measured.dimension is not None and wanted is not None and measured.dimension != wanted:
-            sent = isinstance(source, NetworkInput) or source.neuron.spike is not None
-            if sent:
-                message = f"the weight of {label} is {measured.dimension}, but input '{target}' is {wanted}"
-                raise DeclarationError(message, loc)
+        measured = lower_weight(given, connectivity, source, sink, name, loc)
+        for target in targets:
+            wanted = sink.neuron.dimensions.get(target)
+            if measured.dimension is not None and wanted is not None and measured.dimension != wanted:
+                sent = isinstance(source, NetworkInput) or source.neuron.spike is not None
+                if sent:
+                    message = f"the weight of {label} is {measured.dimension}, but input '{target}' is {wanted}"
+                    raise DeclarationError(message, loc)
         return measured.value, None
 
 
-def _refuse_later(sign: Any, plasticity: Any, transmit: Any, delay: Any, loc: Loc) -> None:
-    if sign is not None:
-        not_supported("sign= of connect", loc.entry("sign"))
-    if plasticity is not None:
-        not_supported("plasticity= of connect", loc.entry("plasticity"))
-    if transmit is not None and transmit not in (weight * pre(), weight * pre("spike")):
-        hint = "the default is gc.weight * gc.pre()"
-        not_supported("transmit= of connect other than gc.weight * gc.pre()", loc.entry("transmit"), hint)
-    if delay is not None and is_array(delay):
-        not_supported("a delay per synapse", loc.entry("delay"), "use one delay per connection")
+def _check_learn(learn: Any, connectivity: Connectivity, label: str, loc: Loc) -> bool:
+    if not isinstance(learn, bool):
+        raise DeclarationError(f"learn of {label} must be True or False, not {learn!r}", loc.entry("learn"))
+    return learn and not isinstance(connectivity, AvgPool)
 
 
-def _check_sizes(connectivity: Any, source: NetworkInput | Population, sink: Population, label: str, loc: Loc) -> None:
-    if not isinstance(connectivity, Connectivity):
-        hint = "gc.Dense() or gc.OneToOne()"
-        raise DeclarationError(f"connectivity of {label} is {connectivity!r}", loc.entry("connectivity"), hint)
-    if isinstance(connectivity, OneToOne) and source.size != sink.size:
-        message = (
-            f"{label} joins one to one, but '{source.name}' has {source.size} and '{sink.name}' {sink.size} neurons"
-        )
-        raise DeclarationError(message, loc, "make the sizes equal or use gc.Dense()")
-
-
-def _target(target: str | None, sink: Population, label: str, loc: Loc) -> str:
+def _targets(target: str | None, transmit: Any, sink: Population, label: str, loc: Loc) -> tuple[str, ...]:
     names = [i.name for i in sink.neuron.inputs]
     if not names:
         hint = "use gc.input in an equation; an input that cancels (0 * x) is none"
         raise DeclarationError(f"{label}: neuron '{sink.neuron.name}' of '{sink.name}' has no input", loc, hint)
+    if isinstance(transmit, Mapping):
+        if target is not None:
+            raise DeclarationError(f"{label}: transmit names the inputs, and so does target", loc.entry("target"))
+        return tuple(names)
     if target is None and len(names) > 1:
         choices = " or ".join(f'target="{n}"' for n in names)
         raise DeclarationError(f"{label}: neuron '{sink.neuron.name}' has several inputs", loc, f"say {choices}")
@@ -350,7 +325,7 @@ def _target(target: str | None, sink: Population, label: str, loc: Loc) -> str:
         hint = did_you_mean(str(target), names) or f"its inputs are {', '.join(names)}"
         message = f"{label}: neuron '{sink.neuron.name}' has no input {target!r}"
         raise DeclarationError(message, loc.entry("target"), hint)
-    return target or names[0]
+    return (target or names[0],)
 
 
 def _shape(size: Any, what: str, loc: Loc) -> tuple[int, ...]:

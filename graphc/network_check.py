@@ -27,7 +27,7 @@ def zero_delay_cycles(network: Network) -> list[DeclarationError]:
 
     graph = networkx.DiGraph()
     for connection in network.connections.values():
-        if connection.delay == 0 and connection.pre in network.populations:
+        if connection.shortest == 0 and connection.pre in network.populations:
             graph.add_edge(connection.pre, connection.post, connection=connection)
     errors = []
     for component in networkx.strongly_connected_components(graph):

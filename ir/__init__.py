@@ -29,6 +29,7 @@ from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, StepBuffer, Storage
 from .types import Type, join
+from .synapses import PREPARES, Place, Synapses, Take, Total, slot
 from .verify import verify
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "Ode",
     "OdeSystem",
     "Outer",
+    "PREPARES",
+    "Place",
     "Output",
     "Parameter",
     "Phase",
@@ -66,6 +69,10 @@ __all__ = [
     "Schedule",
     "Spike",
     "Spread",
+    "Synapses",
+    "Take",
+    "Total",
+    "slot",
     "StepBuffer",
     "StopGradient",
     "Storage",

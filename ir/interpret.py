@@ -12,6 +12,7 @@ import torch
 from .errors import VerifyError
 from .evaluate import evaluate, matrix_exp
 from .graph import Graph, History
+from .interpret_synapses import prepare, run_synapses
 from .node import Node, Value
 from .ops import (
     Const,
@@ -31,6 +32,7 @@ from .ops import (
     Time,
 )
 from .program import Program, Region
+from .synapses import Place, Synapses, Take, Total
 
 Tensors = MutableMapping[str, torch.Tensor]
 
@@ -66,7 +68,7 @@ def interpret(
 def run_region(region: Region, program: Program, env: Tensors, mode: Mode) -> None:
     """Execute one region, reading and writing `env`."""
     if region.kind == "once":
-        run_once(region.graph, env, mode)
+        run_once(region.graph, env, mode, program.sizes)
         return
     steps, batch = extent(program, env)
     if region.kind == "all_steps":
@@ -83,9 +85,9 @@ def extent(program: Program, env: Mapping[str, torch.Tensor]) -> tuple[int, int]
     return int(env["@T"]), int(env["@B"])
 
 
-def run_once(graph: Graph, env: Tensors, mode: Mode) -> None:
-    """Execute a graph without time; its fixed outputs go to `env`."""
-    run = _Step(graph, mode, env, lambda value: ())
+def run_once(graph: Graph, env: Tensors, mode: Mode, sizes: Mapping[str, int] | None = None) -> None:
+    """Execute a graph without time; its fixed outputs go to `env`. Nodes that widen a value need the `sizes`."""
+    run = _Step(graph, mode, env, lambda value: tuple(sizes[a] for a in value.type.axes) if sizes else ())
     run.values.update({i.value: _cast(env[i.source], mode) for i in graph.inputs})
     for node in graph.nodes:
         run.node(node)
@@ -227,6 +229,11 @@ class _Step:
                 return self.past[name][-delay]
             case Propagator():
                 return self._propagator(node, args)
+            case Synapses(result=result):
+                shape = self.shape(result)[1 if result.type.batched else 0 :]
+                return run_synapses(node, args, shape, self.mode.dtype, self.leading)
+            case Take() | Place() | Total():
+                return prepare(node, args, self.shape(node.result))
             case _:
                 raise VerifyError(
                     f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc

@@ -119,6 +119,8 @@ def _start(tensor: Tensor, env: Mapping[str, torch.Tensor], program: Program, se
 def _parameter(p: Parameter, program: Program, seed: int) -> torch.Tensor:
     """Return the value of `p`, or random numbers of its distribution's size."""
     shape, value = _shape(p.type, program), p.value
+    if p.type.dtype == "int":  # the list of synapses is part of what the program means
+        return torch.tensor(value, dtype=torch.int32)
     if isinstance(value, (int, float)):
         return torch.full(shape, float(value), dtype=torch.float64)
     if hasattr(value, "shape"):

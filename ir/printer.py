@@ -9,6 +9,7 @@ from .node import Node, Value
 from .ops import Const, Map, Ode, Propagator, Read, Spike, Test, Time
 from .program import Program
 from .schedule import Kernel, Schedule, StepBuffer
+from .synapses import Synapses
 
 
 @singledispatch
@@ -84,6 +85,10 @@ def _node(node: Node) -> str:
             body = f"read {history}[-{delay}]"
         case Propagator(row=row, column=column, forcing=forcing):
             body = f"{'forcing' if forcing else 'propagator'} [{row}, {column}] of {args}"
+        case Synapses(expr=expr, over=over, roles=roles):
+            named = [f"{v.name} ({r})" for v, r in zip(node.operands, roles, strict=False)]
+            of = f" of list %{node.operands[-2].name}, %{node.operands[-1].name}" if node.listed else ""
+            body = f"synapses {expr} over {over} [{', '.join(named)}]{of}"
         case Ode(system=system, index=index):
             body = f"ode {system.integrator} d{system.states[index]}/dt = {system.rates[index]} of {args}"
         case _:

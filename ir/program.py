@@ -39,7 +39,8 @@ class Tensor:
 class Parameter:
     """A tensor that the user's module owns. `value` is a number, an array or a distribution, in base units.
 
-    `learn` makes it an nn.Parameter, else a buffer; `minimum` and `maximum` bound it by reparametrisation.
+    `learn` makes it an nn.Parameter, else a buffer; `minimum` and `maximum` bound it by reparametrisation, and so does
+    `sign`, +1 or -1 for all elements or an array of them. A list of synapses is a buffer of whole numbers.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Parameter:
     minimum: float | None = None
     maximum: float | None = None
     fan_in: int | None = None
+    sign: Any = None
     loc: Loc | None = None
 
 

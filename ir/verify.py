@@ -24,14 +24,15 @@ from .ops import (
     Time,
 )
 from .program import Program, Region, initial
+from .synapses import PREPARES, Synapses
 
 _ALWAYS: frozenset[type[Node]] = frozenset(
-    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read, Spread}
+    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read, Spread, Synapses}
 )
 LEGAL: dict[str, frozenset[type[Node]]] = {
-    "declared": _ALWAYS | {Ode, StopGradient},
-    "discrete": _ALWAYS | {StopGradient, Propagator},
-    "differentiated": _ALWAYS | {Propagator},
+    "declared": _ALWAYS | {Ode, StopGradient, *PREPARES},
+    "discrete": _ALWAYS | {StopGradient, Propagator, *PREPARES},
+    "differentiated": _ALWAYS | {StopGradient, Propagator, *PREPARES},
 }
 """Which ops may stand at each stage: `Ode` until discretize, `StopGradient` until the adjoint."""
 
@@ -67,8 +68,11 @@ def _verify_region(region: Region, program: Program, known: set[str]) -> None:
     for node in graph.nodes:
         if type(node) not in legal:
             node.fail(f"is not legal at stage {program.stage!r}")
-        if isinstance(node, Propagator) and region.kind != "once" and program.stage == "differentiated":
-            node.fail("belongs into the prologue")
+        if program.stage == "differentiated" and region.kind != "once":
+            if isinstance(node, (Propagator, *PREPARES)):
+                node.fail("belongs into the prologue")
+            if isinstance(node, StopGradient):
+                node.fail("is legal in the prologue alone, which torch differentiates; the adjoint drops it")
     if region.kind in ("once", "all_steps") and graph.carries:
         raise VerifyError(f"graph {graph.name!r} runs {region.kind} and has carries")
     if not region.backward:

@@ -28,13 +28,16 @@ from graphc.ir import (
     Spike,
     Spread,
     StopGradient,
+    Synapses,
     Test,
     Time,
     Value,
     gradient,
+    slot,
     symbol,
 )
 from graphc.ir.ops import C
+from graphc.ir.synapses import Over
 
 from .base import Request
 from .build import Builder, dependents
@@ -64,11 +67,11 @@ class Adjoint:
             return program
         once, steps = program.regions
         if not self.request.wrt:
-            return program.with_regions([_unstopped(once), _unstopped(steps)], "differentiated")
+            return program.with_regions([once, _unstopped(steps)], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
         forward, backward = _Reverse(steps.graph, active, self.request).run()
         regions = [
-            _unstopped(once),
+            once,  # torch differentiates it, what it stops included
             _unstopped(replace(steps, graph=forward)),
             Region("reverse", backward, backward=True),
         ]
@@ -253,12 +256,41 @@ class _Reverse:
                     source = self._forward_value(z)
                     outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
                     self._emit(w, self.build.add(outer))
+            case Synapses():
+                self._synapses(node, g)
             case Read(history=history, delay=delay):
                 self._arrive(history, delay, g)
             case Const() | Time() | StopGradient() | Test() | Count():
                 pass
             case _:
                 node.fail("has no gradient rule in the adjoint pass")
+
+    def _synapses(self, node: Synapses, g: Value) -> None:
+        """Add the gradients of the operands of a sum over synapses: sums over the same synapses, the other way."""
+        for k, (operand, role) in enumerate(zip(node.operands, node.roles, strict=False)):
+            partial = sympy.diff(node.expr, slot(k))
+            if operand not in self.relevant or partial == 0:
+                continue
+            last = len(node.roles)
+            expr, roles = partial * slot(last), (*node.roles, "post" if node.over == "pre" else "pre")
+            used = [n for n in range(last + 1) if slot(n) in expr.free_symbols]
+            renamed = {slot(n): slot(m) for m, n in enumerate(used)}
+            factors = [g if n == last else self._forward_value(node.operands[n]) for n in used]
+            tables = [self._forward_value(v) for v in node.operands[last:]]
+            over: Over = {"pre": "post", "post": "pre", "synapse": "batch"}[role]  # type: ignore[assignment]
+            like = operand.type.with_dtype("real")
+            part = replace(
+                node,
+                result=self.build.new(f"d_{operand.name}", like, operand),
+                operands=(*factors, *tables),
+                expr=expr.xreplace(renamed),
+                roles=tuple(roles[n] for n in used),
+                over=over,
+            )
+            if role == "synapse":
+                self._emit(operand, self.build.add(part))
+            else:
+                self._add(operand, self.build.add(part))
 
     def _local(self, partial: sympy.Expr, operands: Iterable[Value]) -> sympy.Expr:
         used = partial.free_symbols

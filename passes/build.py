@@ -6,7 +6,22 @@ from collections.abc import Iterable
 
 import sympy
 
-from graphc.ir import Const, Graph, Map, Names, Node, Propagator, Read, Reduce, Spread, Type, Value, symbol
+from graphc.ir import (
+    PREPARES,
+    Const,
+    Graph,
+    Map,
+    Names,
+    Node,
+    Propagator,
+    Read,
+    Reduce,
+    Spread,
+    StopGradient,
+    Type,
+    Value,
+    symbol,
+)
 
 
 class Builder:
@@ -75,10 +90,13 @@ class Builder:
 
 
 def fixed_values(graph: Graph) -> set[Value]:
-    """Return the values that depend on fixed unbatched inputs and numbers only, by elementwise expressions."""
+    """Return the values that depend on fixed unbatched inputs and numbers only, by ops that the prologue knows."""
     fixed = {i.value for i in graph.inputs if i.kind == "fixed" and not i.value.type.batched}
     for node in graph.nodes:
-        if isinstance(node, (Const, Map, Propagator)) and all(v in fixed for v in node.operands):
+        here = isinstance(node, (Const, Map, Propagator, StopGradient, *PREPARES)) or (
+            isinstance(node, Spread) and not node.result.type.batched
+        )
+        if here and all(v in fixed for v in node.operands):
             fixed.add(node.result)
     return fixed
 

@@ -19,11 +19,20 @@ from graphc.ir import (
     ProjectTransposed,
     Read,
     Region,
+    Synapses,
     Time,
     Value,
 )
 
 PRODUCTS = (Project, ProjectTransposed, Outer)
+
+
+def is_product(node: Node | None) -> bool:
+    """Whether `node` is computed for all steps at once where it does not depend on its own past.
+
+    A sum over listed synapses is one only where it is the gradient of a weight: inside a loop it costs no more.
+    """
+    return isinstance(node, PRODUCTS) or (isinstance(node, Synapses) and node.over == "batch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def levels(graph: Graph, clone_reads: bool) -> dict[Value, int]:
         node = definition.get(first) if first is not None else None
         if first is not None and node is None and not any(c.current is first for c in graph.carries):
             stage = 0
-        elif isinstance(node, PRODUCTS):
+        elif is_product(node):
             stage = before + before % 2
         elif isinstance(node, (Const, Time)):
             stage = 0
@@ -136,7 +145,7 @@ class _Cut:
         """Return the stage that writes `output`: that of its value, but a stage of products writes products only."""
         level = self.level[output.value]
         node = self.definition.get(output.value)
-        return level if isinstance(node, PRODUCTS) and level % 2 == 0 else level + 1 - level % 2
+        return level if is_product(node) and level % 2 == 0 else level + 1 - level % 2
 
     def _place(self, node: Node) -> None:
         stage = self.level[node.result]

@@ -25,13 +25,14 @@ from graphc.ir import (
     Region,
     Reset,
     Schedule,
+    Synapses,
     TargetError,
     Time,
     Value,
 )
 
 from .fuse import loops_of
-from .partition import PRODUCTS
+from .partition import PRODUCTS, is_product
 from .phases import phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
@@ -116,7 +117,7 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
 
 def has_product(graph: Graph) -> bool:
     """Whether the loop multiplies by a weight at every step."""
-    return any(isinstance(n, PRODUCTS) for n in graph.nodes)
+    return any(isinstance(n, (*PRODUCTS, Synapses)) for n in graph.nodes)
 
 
 def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
@@ -190,7 +191,7 @@ def _products(region: Region) -> list[Kernel]:
     for node in graph.nodes:
         if isinstance(node, Read):
             continue
-        if not isinstance(node, (*PRODUCTS, Reduce)):
+        if not is_product(node) and not isinstance(node, Reduce):
             node.fail("stands in an all_steps region, which holds products; partition puts it elsewhere")
         kernels.append(_product(region, node, _alone(graph, node)))
     return kernels
@@ -226,7 +227,8 @@ def _alone(graph: Graph, node: Node) -> Graph:
 
 def _product(region: Region, node: Node, graph: Graph) -> Kernel:
     name = f"{region.graph.name}_{node.result.name}"
-    strategy = {Project: "project", ProjectTransposed: "project_transposed", Reduce: "sum"}.get(type(node), "outer")
+    strategies = {Project: "project", ProjectTransposed: "project_transposed", Reduce: "sum", Synapses: "synapses"}
+    strategy = strategies.get(type(node), "outer")
     return Kernel(name, "product", graph, loops_of(graph), strategy, {}, region.backward)
 
 

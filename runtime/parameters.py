@@ -58,25 +58,66 @@ class Bounded(nn.Module):
         return f"minimum={self.minimum}, maximum={self.maximum}"
 
 
+class Signed(nn.Module):
+    """Keeps the sign of a weight: ``sign * |raw|``, whose derivative at 0 is that of a growing weight.
+
+    A raw value below 0 is a synapse that training has driven through 0 (see `Model.rewire`).
+    """
+
+    sign: torch.Tensor
+
+    def __init__(self, sign: torch.Tensor, name: str = "", loc: Loc | None = None) -> None:
+        """Take +1 or -1, one or in the shape of the weight, and what to name when a value has the other sign."""
+        super().__init__()
+        self.register_buffer("sign", sign.clone(), persistent=False)
+        self.name, self.loc = name, loc
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return the signed value."""
+        return self.sign * torch.where(raw < 0, -raw, raw)
+
+    def right_inverse(self, value: torch.Tensor) -> torch.Tensor:
+        """Return the tensor that `forward` maps to `value`.
+
+        Raises:
+            GraphcError: an element has the other sign.
+        """
+        raw = value * self.sign
+        if (raw < 0).any():
+            worst = float(value[raw < 0].flatten()[0])
+            raise GraphcError(f"weight '{self.name}' is set to {worst!r}, against its sign", self.loc)
+        return raw.abs()
+
+
 def add_parameters(model: nn.Module, program: Program, dtype: torch.dtype) -> None:
     """Give `model` one submodule per population and connection, with its parameters and buffers drawn anew."""
     for p in program.parameters:
         if p.owner not in model._modules:
             model.add_module(p.owner, nn.Module())
         owner = model.get_submodule(p.owner)
-        value = draw(p, program.sizes, dtype)
+        value = _signed(p, draw(p, program.sizes, dtype))
         if not p.learn:
             owner.register_buffer(p.attribute, value)
             continue
         owner.register_parameter(p.attribute, nn.Parameter(value))
         if p.minimum is not None or p.maximum is not None:
             parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum, p.name, p.loc))
+        if p.sign is not None:
+            sign = torch.as_tensor(p.sign, dtype=dtype)
+            parametrize.register_parametrization(owner, p.attribute, Signed(sign, p.name, p.loc))
+
+
+def _signed(p: Parameter, value: torch.Tensor) -> torch.Tensor:
+    """Return a drawn value with the declared sign."""
+    return value if p.sign is None else value.abs() * torch.as_tensor(p.sign, dtype=value.dtype)
 
 
 def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int | None = None) -> torch.Tensor:
     """Return the initial value of `p`: a number everywhere, an array, or a draw from torch's default generator."""
     shape = ((batch,) if p.type.batched and batch is not None else ()) + tuple(sizes[a] for a in p.type.axes)
     value: Any = p.value
+    if p.type.dtype == "int":
+        return torch.tensor(value, dtype=torch.int32)
     if value is None:  # torch.nn.Linear's default
         bound = 1 / math.sqrt(p.fan_in or 1)
         return torch.empty(shape, dtype=dtype).uniform_(-bound, bound)
@@ -112,10 +153,11 @@ def check_parameters(program: Program, tensors: Sequence[torch.Tensor], like: to
         shape = tuple([program.sizes[a] for a in p.type.axes])
         if x.shape != shape:
             raise GraphcError(f"parameter '{p.name}' has shape {tuple(x.shape)}, but {shape} is declared", p.loc)
-        if x.dtype != like.dtype or x.device != like.device:
+        dtype = torch.int32 if p.type.dtype == "int" else like.dtype
+        if x.dtype != dtype or x.device != like.device:
             raise GraphcError(
                 f"parameter '{p.name}' is {x.dtype} on {x.device}, "
-                f"but the model computes in {like.dtype} on {like.device}",
+                f"but the model computes in {dtype} on {like.device}",
                 p.loc,
                 "move the whole model, model.to(...)",
             )

@@ -49,7 +49,7 @@ class Prologue:
             env: Tensors = dict(leaves)
             for region in self._program.regions:
                 if region.kind == "once" and not region.backward:
-                    run_once(region.graph, env, Mode(torch.float64))
+                    run_once(region.graph, env, Mode(torch.float64), self._program.sizes)
         sources = {name: tensor for name, tensor in env.items() if name not in leaves}
         given = {name: t.detach().to(self._dtype).contiguous() for name, t in sources.items()}
         return Coefficients(self._program, self._dtype, self._device, tuple(read), leaves, sources, given)

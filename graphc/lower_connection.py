@@ -1,0 +1,359 @@
+"""One connection's part of the time step: what arrives over its synapses, per delay, and what they deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sympy
+
+from graphc.ir import (
+    Parameter,
+    Project,
+    StopGradient,
+    Synapses,
+    Take,
+    Total,
+    Type,
+    Value,
+    slot,
+    symbol,
+)
+from graphc.ir.functions import detach
+from graphc.ir.synapses import Role
+
+from . import symbols as gs
+from .connection import Connection, signs_of_weights
+from .connectivity import Dense, OneToOne
+from .delay import Taps
+from .translate import markers
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+Env = Mapping[sympy.Basic, Value]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The synapses of one delay: what `transmit` reads at them, and their list where they are no full matrix."""
+
+    delay: int
+    values: Env
+    tables: tuple[Value, ...] = ()
+
+
+def is_list(connection: Connection) -> bool:
+    """Whether the synapses of `connection` are listed, rather than all pairs or pairs of equal numbers."""
+    plain = isinstance(connection.connectivity, (Dense, OneToOne))
+    return not plain or not isinstance(connection.delay, (int, Taps))
+
+
+def _is_in_order(connection: Connection) -> bool:
+    """Whether the weights of a list are its synapses' own, one after the other."""
+    one = isinstance(connection.delay, (int, Taps)) and connection.shared is None
+    return one and len(connection.weight_shape) == 1 and connection.synapses.index is None
+
+
+def declare_connection(lowering: Lowering, connection: Connection) -> None:
+    """Declare the weights of a connection, the parameters of its synapses, and their lists."""
+    name, shape = connection.name, connection.weight_shape
+    ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
+    if isinstance(connection.connectivity, Dense):
+        axes: tuple[str, ...] = ends
+    elif isinstance(connection.connectivity, OneToOne):
+        axes = ends[1:]
+    elif _is_in_order(connection):
+        axes = (f"{name}.synapses",)
+    else:
+        owner = connection.shared or name
+        axes = tuple(f"{owner}.weights{k or ''}" for k in range(len(shape)))
+        lowering.sizes |= dict(zip(axes, shape, strict=True))
+    real = Type("real", False, axes)
+
+    def declare(attribute: str, type: Type, value: Any, learn: bool, **options: Any) -> None:
+        full = f"{name}.{attribute}"
+        lowering.parameters[full] = Parameter(
+            full, name, attribute, type, value, learn, loc=connection.loc, **options
+        )
+
+    if connection.shared is None:
+        fan_in = connection.connectivity.fan_in(connection.source, connection.sink, name)
+        sign = signs_of_weights(connection)
+        declare("weight", real, connection.weight, connection.learn, fan_in=fan_in, sign=sign)
+    for p in connection.parameters:
+        declare(p.name, real, p.default, p.learn, minimum=p.min, maximum=p.max)
+    if isinstance(connection.delay, Taps):
+        declare("delay", real, connection.delay.init, True)
+        if connection.delay.kernel == "gaussian":
+            declare("sigma", Type(), connection.delay.sigma[0], False)
+    if is_list(connection):
+        _declare_lists(lowering, connection, declare)
+
+
+def _declare_lists(lowering: Lowering, connection: Connection, declare: Any) -> None:
+    import numpy as np
+
+    found, sources = connection.synapses, connection.source.size
+    for delay in connection.delays if not isinstance(connection.delay, Taps) else (None,):
+        mark = _mark(connection, delay)
+        chosen = np.arange(len(found.pre)) if not mark else np.flatnonzero(connection.delay == delay)
+        pre, post = found.pre[chosen], found.post[chosen]
+        axis = f"{connection.name}.synapses{mark}"
+        lowering.sizes |= {axis: len(chosen), f"{axis}.rows": sources + 1}
+        rows = np.searchsorted(pre, np.arange(sources + 1))
+        declare(f"rows{mark}", Type("int", False, (f"{axis}.rows",)), rows.astype(np.int32), False)
+        declare(f"post{mark}", Type("int", False, (axis,)), post.astype(np.int32), False)
+        index = chosen if found.index is None else found.index[chosen]
+        if not _is_in_order(connection):
+            declare(f"order{mark}", Type("int", False, (axis,)), index.astype(np.int32), False)
+
+
+def _mark(connection: Connection, delay: int | None) -> str:
+    """Return what the names of the lists of one delay end with."""
+    return "" if delay is None or isinstance(connection.delay, (int, Taps)) else f"_{delay}"
+
+
+class ConnectionStep:
+    """What a connection adds to the step."""
+
+    def __init__(self, lowering: Lowering, connection: Connection) -> None:
+        """Read the weights and parameters of the synapses."""
+        self.lowering, self.connection, self.block = lowering, connection, lowering.block
+        self.ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
+
+    def drives(self, target: str) -> list[Value]:
+        """Return the parts of the drive of input `target`, per neuron."""
+        expr = self.connection.transmit[target]
+        parts: list[Value] = []
+        for segment in self._segments():
+            if isinstance(self.connection.connectivity, OneToOne) and not segment.tables:
+                parts.append(self._value(expr, {**segment.values, **self._signals(expr, segment.delay)}, "drive"))
+            else:
+                parts += self._sums(expr, segment)
+        return parts
+
+    def _parameter(self, attribute: str) -> Value:
+        owner = self.connection.name
+        if attribute == "weight":
+            owner = self.connection.shared or owner
+        return self.lowering.parameter(self.block, owner, attribute)
+
+    def _segments(self) -> list[Segment]:
+        connection = self.connection
+        whole: dict[sympy.Basic, Value] = {gs.weight: self._weight()}
+        whole |= {p: self._parameter(p.name) for p in connection.parameters}
+        if not isinstance(connection.delay, Taps):
+            return [Segment(d, *self._listed(whole, d)) for d in connection.delays]
+        position, tables = self._listed({gs.weight: self._parameter("delay")}, None)
+        values, _ = self._listed(whole, None)
+        return [
+            Segment(d, {**values, gs.weight: self._tap(values[gs.weight], kernel)}, tables)
+            for d, kernel in self._kernels(position[gs.weight])
+        ]
+
+    def _listed(self, whole: Env, delay: int | None) -> tuple[dict[sympy.Basic, Value], tuple[Value, ...]]:
+        """Return what the synapses of one delay have of `whole`, and their list."""
+        connection, block = self.connection, self.block
+        if not is_list(connection):
+            return dict(whole), ()
+        mark = _mark(connection, delay)
+        tables = (self._parameter(f"rows{mark}"), self._parameter(f"post{mark}"))
+        values = dict(whole)
+        if f"{connection.name}.order{mark}" in self.lowering.parameters:
+            order = self._parameter(f"order{mark}")
+            for what, value in whole.items():
+                taken = block.names.value(f"{value.name}{mark}", Type("real", False, order.type.axes), value)
+                values[what] = block.add(Take(result=taken, operands=(value, order)))
+        return values, tables
+
+    def _weight(self) -> Value:
+        weight, scale = self._parameter("weight"), self.connection.connectivity.scale(self.connection.sink)
+        if scale == 1:
+            return weight
+        return self.block.map(f"{weight.name}_scaled", symbol(weight) * sympy.Float(scale), (weight,))
+
+    def _kernels(self, position: Value) -> list[tuple[int, Value]]:
+        """Return the delays that a learned position may mean, and how much of the weight each has.
+
+        Source:
+            Hammouamri, Khalfaoui-Hassani & Masquelier (2023): the triangle and the Gaussian kernel.
+        """
+        taps, block, name = self.connection.delay, self.block, self.connection.name
+        assert isinstance(taps, Taps)
+        p = symbol(position)
+        inside = block.map(f"{name}.delay_clipped", sympy.Max(sympy.Min(p, taps.last), taps.first) - p, (position,))
+        stopped = block.names.value(f"{name}.delay_moved", inside.type, position)
+        moved = block.add(StopGradient(result=stopped, operands=(inside,)))  # a bound stops the value, not its gradient
+        where = block.map(f"{name}.delay_inside", p + symbol(moved), (position, moved))
+        w = symbol(where)
+        delays = range(taps.first, taps.last + 1)
+        triangles = [sympy.Max(0, 1 - sympy.Abs(d - w)) for d in delays]
+        if taps.kernel == "triangle":
+            return [
+                (d, block.map(f"{name}.tap_{d}", e, (where,)))
+                for d, e in zip(delays, triangles, strict=True)
+            ]
+        sigma = self._parameter("sigma")
+        width = sympy.Max(symbol(sigma), sympy.Float(1e-3))
+        bells = [
+            block.map(f"{name}.bell_{d}", sympy.exp(-(((d - w) / width) ** 2) / 2), (where, sigma)) for d in delays
+        ]
+        norm = block.map(f"{name}.bells", sympy.Add(*map(symbol, bells)) + sympy.Float(1e-30), bells)
+        found = []
+        for d, bell, triangle in zip(delays, bells, triangles, strict=True):
+            chosen = sympy.Piecewise((symbol(bell) / symbol(norm), symbol(sigma) > 0), (triangle, True))
+            found.append((d, block.map(f"{name}.tap_{d}", chosen, (bell, norm, sigma, where))))
+        return found
+
+    def _tap(self, weight: Value, kernel: Value) -> Value:
+        return self.block.map(f"{weight.name}_{kernel.name}", symbol(weight) * symbol(kernel), (weight, kernel))
+
+    def _signals(self, expr: sympy.Expr, delay: int) -> dict[sympy.Basic, Value]:
+        """Return the signals of source and target that `expr` reads: as they arrive, and of the step before."""
+        found: dict[sympy.Basic, Value] = {}
+        for s in sorted(expr.free_symbols, key=str):
+            if isinstance(s, gs.Signal):
+                owner, steps = (self.connection.pre, delay) if s.side == "pre" else (self.connection.post, 1)
+                found[s] = self.lowering.signal(owner, s.signal, steps)
+            elif s == gs.dt:
+                found[s] = self.block.const(self.lowering.network.dt, "dt")
+        return found
+
+    def _value(self, expr: sympy.Expr, env: Env, name: str) -> Value:
+        """Return the value of an elementwise expression over one domain."""
+        found: dict[sympy.Basic, Value] = {}
+        for marker in markers(expr):
+            assert isinstance(marker, detach)
+            inner = self._value(marker.args[0], env, "stopped")
+            result = self.block.names.value(f"{inner.name}_stopped", inner.type, inner)
+            found[marker] = self.block.add(StopGradient(result=result, operands=(inner,)))
+        rest = expr.xreplace({m: symbol(v) for m, v in found.items()})
+        own = {symbol(v) for v in found.values()}
+        leaves = {s: env[s] for s in sorted(rest.free_symbols - own, key=str)}
+        expr = rest.xreplace({s: symbol(v) for s, v in leaves.items()})
+        values = [*leaves.values(), *found.values()]
+        return self.block.map(f"{self.connection.name}.{name}", expr, values, self.connection.loc)
+
+    def _sums(self, expr: sympy.Expr, segment: Segment) -> list[Value]:
+        """Return the sums over the sources: a product per term that separates, one general sum for the rest."""
+        signals = self._signals(expr, segment.delay)
+        separate, mixed = _separate(expr)
+        parts = [self._product(term, segment, signals) for term in separate]
+        if mixed != 0:
+            parts.append(self._general(mixed, segment, signals))
+        return parts
+
+    def _product(self, term: Term, segment: Segment, signals: Env) -> Value:
+        """Return ``h(post) * (g(pre) @ f(weight))``."""
+        block, name, loc = self.block, self.connection.name, self.connection.loc
+        f = self._value(term.synapse, segment.values, "factor")
+        axes = segment.tables[1].type.axes if segment.tables else self.ends
+        f = block.spread(f, Type("real", False, axes))
+        type = Type("real", True, self.ends[1:])
+        if term.pre == 1:
+            result = block.names.value(f"{name}.total", Type("real", False, self.ends[1:]), loc=loc)
+            drive = block.add(Total(result=result, operands=(f, *segment.tables), over="pre"))
+        else:
+            g = self._value(term.pre, signals, "source")
+            result = block.names.value(f"{name}.drive", type, loc=loc)
+            if segment.tables:
+                drive = block.add(
+                    Synapses(
+                        result=result,
+                        operands=(g, f, *segment.tables),
+                        expr=slot(0) * slot(1),
+                        roles=("pre", "synapse"),
+                        over="pre",
+                        ends=self.ends,
+                        layout=self.connection.connectivity.layout,
+                    )
+                )
+            else:
+                drive = block.add(Project(result=result, operands=(g, f)))
+        if term.post == 1:
+            return block.spread(drive, type)
+        h = self._value(term.post, signals, "target")
+        return block.map(f"{name}.drive", symbol(drive) * symbol(h), (drive, h), loc)
+
+    def _general(self, expr: sympy.Expr, segment: Segment, signals: Env) -> Value:
+        """Return the sum of an expression that is evaluated per synapse."""
+        block, roles, operands, names = self.block, [], [], {}
+        stops = {m: self._stopped(m, segment, signals) for m in markers(expr)}
+        for leaf in sorted(expr.xreplace({m: sympy.Dummy() for m in stops}).free_symbols, key=str):
+            if leaf in segment.values or leaf in signals:
+                role: Role = "synapse" if leaf in segment.values else leaf.side  # type: ignore[attr-defined]
+                names[leaf] = (segment.values.get(leaf) or signals[leaf], role)
+        names |= stops
+        replaced = {}
+        for k, (leaf, (value, role)) in enumerate(names.items()):
+            replaced[leaf] = slot(k)
+            operands.append(value)
+            roles.append(role)
+        result = block.names.value(
+            f"{self.connection.name}.drive", Type("real", True, self.ends[1:]), loc=self.connection.loc
+        )
+        expr = expr.xreplace({gs.dt: sympy.Float(self.lowering.network.dt)}).xreplace(replaced)
+        return block.add(
+            Synapses(
+                result=result,
+                operands=(*operands, *segment.tables),
+                expr=expr,
+                roles=tuple(roles),
+                over="pre",
+                ends=self.ends,
+                layout=self.connection.connectivity.layout,
+            )
+        )
+
+    def _stopped(self, marker: sympy.Basic, segment: Segment, signals: Env) -> tuple[Value, Role]:
+        """Return what gc.detach stops, which must belong to one side, or to the synapse."""
+        kinds = _kinds(marker)
+        if len(kinds) > 1:
+            from graphc.ir.errors import not_supported
+
+            what = f"gc.detach of {' and '.join(sorted(kinds))} signals together"
+            not_supported(what, self.connection.loc.entry("transmit"), "detach each of them")
+        (kind,) = kinds or {"synapse"}
+        env = segment.values if kind == "synapse" else signals
+        return self._value(marker, env, "stopped"), kind  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One product of what a synapse, its source and its target have."""
+
+    synapse: sympy.Expr
+    pre: sympy.Expr
+    post: sympy.Expr
+
+
+def _kinds(expr: sympy.Basic) -> set[str]:
+    """Return which of "pre", "post" and "synapse" an expression reads."""
+    return {s.side if isinstance(s, gs.Signal) else "synapse" for s in expr.free_symbols if s != gs.dt}  # type: ignore[attr-defined]
+
+
+def _separate(expr: sympy.Expr) -> tuple[list[Term], sympy.Expr]:
+    """Return the terms of a sum that are products of one factor per side, and the rest.
+
+    w*(pre - post) becomes w*pre and -w*post: two products of matrices instead of a number per synapse and step.
+    """
+    expanded = sympy.expand_mul(expr)
+    terms: list[Term] = []
+    rest: list[sympy.Expr] = []
+    for part in sympy.Add.make_args(expanded):
+        sides: dict[str, list[sympy.Expr]] = {"synapse": [], "pre": [], "post": []}
+        for factor in sympy.Mul.make_args(part):
+            kinds = _kinds(factor)
+            if len(kinds) > 1:
+                break
+            sides[next(iter(kinds), "synapse")].append(factor)
+        else:
+            terms.append(Term(*(sympy.Mul(*sides[s]) for s in ("synapse", "pre", "post"))))
+            continue
+        rest.append(part)
+    if rest and terms:  # one sum over the synapses anyway: a product beside it would save nothing
+        return [], expr
+    return terms, sympy.Add(*rest)
+

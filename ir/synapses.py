@@ -1,0 +1,120 @@
+"""Node types of synapses that are no full matrix: sums over synapses, and what prepares their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy
+
+from .node import Node, Value
+from .types import Type
+
+Role = Literal["pre", "post", "synapse"]
+Over = Literal["pre", "post", "batch"]
+Layout = Literal["auto", "dense", "list"]
+
+
+def slot(k: int) -> sympy.Symbol:
+    """Return the symbol that stands for operand `k` in the expression of a Synapses."""
+    return sympy.Symbol(f"s{k}", real=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Synapses(Node):
+    """The sum of `expr` over synapses; ``s0``, ``s1``, ... in it are the operands, each with a role.
+
+    A synapse joins source neuron i to target neuron j of the axes `ends`. An operand of role "pre" is read at i, of
+    role "post" at j, of role "synapse" at the synapse itself. Sums run `over` the sources (the result is one number per
+    target), over the targets (one per source), or over the batch (one per synapse, the gradient of a weight).
+
+    Without a list every pair is a synapse. A list is two more operands: `rows`, (pre + 1,), and `post`: synapse s has
+    the target post[s], and those of source i are rows[i] to rows[i + 1]. What lies beyond the last row is no synapse.
+    """
+
+    expr: sympy.Expr
+    roles: tuple[Role, ...]
+    over: Over
+    ends: tuple[str, str]
+    layout: Layout = "auto"
+
+    @property
+    def listed(self) -> bool:
+        """Whether the synapses are those of a list."""
+        return len(self.operands) > len(self.roles)
+
+    @property
+    def synapse_axes(self) -> tuple[str, ...]:
+        """The axes of one number per synapse."""
+        return self.operands[-1].type.axes if self.listed else self.ends
+
+    def role(self, role: Role) -> list[Value]:
+        """Return the operands of one role."""
+        return [v for v, r in zip(self.operands, self.roles, strict=False) if r == role]
+
+    def infer_type(self) -> Type:
+        batched = any(v.type.batched for v in self.operands)
+        if self.over == "batch":
+            return Type("real", False, self.synapse_axes)
+        return Type("real", batched, (self.ends[1] if self.over == "pre" else self.ends[0],))
+
+    def verify(self) -> None:
+        Node.verify(self)
+        axes = {"pre": self.ends[:1], "post": self.ends[1:], "synapse": self.synapse_axes}
+        for value, role in zip(self.operands, self.roles, strict=False):
+            if value.type.axes != axes[role]:
+                self.fail(f"reads %{value.name} of axes {value.type.axes} as {role}, which has {axes[role]}")
+            if role == "synapse" and value.type.batched:
+                self.fail(f"reads %{value.name}, one number per synapse and sample")
+        used = {str(s) for s in self.expr.free_symbols}
+        if used != {str(slot(k)) for k in range(len(self.roles))}:
+            self.fail(f"has {len(self.roles)} operands but its expression uses {sorted(used)}")
+
+    def silent(self) -> int | None:
+        """Return the number of a "pre" operand without which a synapse delivers nothing: where it is 0, so is `expr`."""
+        for k, role in enumerate(self.roles):
+            if role == "pre" and self.expr.xreplace({slot(k): sympy.S.Zero}) == 0:
+                return k
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Take(Node):
+    """Elements of a tensor by their numbers, operands (w, index): ``result[k] = w.flatten()[index[k]]``; prologue only."""
+
+    def infer_type(self) -> Type:
+        return Type("real", False, self.operands[1].type.axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Place(Node):
+    """The matrix of the numbers of a list, operands (w, rows, post), 0 where there is no synapse; prologue only."""
+
+    def infer_type(self) -> Type:
+        return self.result.type
+
+    def verify(self) -> None:
+        Node.verify(self)
+        if len(self.result.type.axes) != 2 or self.result.type.batched:
+            self.fail("makes no matrix")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Total(Node):
+    """The sum of the numbers of all synapses of a neuron, operands (w,) or (w, rows, post); prologue only.
+
+    `over` the sources it is one number per target, over the targets one per source.
+    """
+
+    over: Literal["pre", "post"]
+
+    def infer_type(self) -> Type:
+        return self.result.type
+
+    def verify(self) -> None:
+        Node.verify(self)
+        if len(self.result.type.axes) != 1 or self.result.type.batched:
+            self.fail("makes no vector")
+
+
+PREPARES = (Take, Place, Total)
