@@ -121,5 +121,9 @@ def _connection(connection: Connection) -> str:
     kind = type(connection.connectivity).__name__
     shared = f", weight of {connection.shared}" if connection.shared else ""
     sign = "" if connection.sign is None else ", signed"
-    told = "" if set(connection.transmit.values()) == {DEFAULT} else f", transmits {', '.join(map(str, connection.transmit.values()))}"
+    told = (
+        ""
+        if set(connection.transmit.values()) == {DEFAULT}
+        else f", transmits {', '.join(map(str, connection.transmit.values()))}"
+    )
     return f"{connection.pre} -> {connection.post}.{connection.target}, {kind}, {delay}{shared}{sign}{told}"

@@ -74,7 +74,7 @@ def compile(
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if learning else frozenset()
-    program = compiler.program(Request(wrt=learned))
+    program = compiler.program(Request(wrt=learned, lists=target != "triton"))
     import torch
 
     from graphc.runtime import Model, Options  # torch is imported here, not at `import graphc`

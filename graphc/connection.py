@@ -163,7 +163,9 @@ def lower_sign(sign: Any, source: Any, label: str, loc: Loc) -> Any:
         return float(sign)
     array: Any = measure(sign, f"sign of {label}", loc).value
     if array.shape != (source.size,) or not ((array == 1) | (array == -1)).all():
-        raise DeclarationError(f"sign of {label} is no array of +1 and -1, one per neuron of '{source.name}'", loc, hint)
+        raise DeclarationError(
+            f"sign of {label} is no array of +1 and -1, one per neuron of '{source.name}'", loc, hint
+        )
     return array
 
 

@@ -180,7 +180,9 @@ class Sparse(Connectivity):
         if (probability is not None) + (mask is not None) + (indices is not None) != 1:
             raise DeclarationError("gc.Sparse takes one of probability, mask and indices", loc)
         if probability is not None and not (isinstance(probability, (int, float)) and 0 < probability <= 1):
-            raise DeclarationError(f"probability of gc.Sparse is {probability!r}", loc, "give a number above 0, up to 1")
+            raise DeclarationError(
+                f"probability of gc.Sparse is {probability!r}", loc, "give a number above 0, up to 1"
+            )
         if layout not in ("auto", "dense", "list"):
             raise DeclarationError(f"layout of gc.Sparse is {layout!r}", loc, 'use "auto", "dense" or "list"')
         self.probability, self.seed, self.autapses, self._layout = probability, seed, autapses, layout

@@ -65,8 +65,17 @@ class LearnedDelay:
         if kernel == "gaussian" and sigma is None:
             ends = (None, 0.5)
         if len(ends) != 2 or any(e is not None and not (isinstance(e, (int, float)) and e > 0) for e in ends):
-            raise DeclarationError(f"sigma of gc.LearnedDelay is {sigma!r}", loc, "give a positive number of steps, or two")
-        for name, value in (("max", max), ("init", init), ("min", min), ("kernel", kernel), ("sigma", ends), ("loc", loc)):
+            raise DeclarationError(
+                f"sigma of gc.LearnedDelay is {sigma!r}", loc, "give a positive number of steps, or two"
+            )
+        for name, value in (
+            ("max", max),
+            ("init", init),
+            ("min", min),
+            ("kernel", kernel),
+            ("sigma", ends),
+            ("loc", loc),
+        ):
             object.__setattr__(self, name, value)
 
 
@@ -137,7 +146,9 @@ def lower_delay(
         return _taps(delay, dt, label, connectivity.weight_shape(source, sink, drawn))
     if not is_array(delay):
         return steps_of(delay, dt, label, loc, round)
-    return _per_synapse(delay, dt, connectivity.synapses(source, sink, drawn), connectivity, source, sink, label, loc, round)
+    return _per_synapse(
+        delay, dt, connectivity.synapses(source, sink, drawn), connectivity, source, sink, label, loc, round
+    )
 
 
 def _per_synapse(

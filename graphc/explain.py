@@ -119,7 +119,9 @@ def _right_hand_side(node: Node) -> str:
             return f"{names[0]} @ {names[1]}"
         case Synapses(expr=expr, roles=roles, over=over):
             named = expr.xreplace({slot(k): symbol(v) for k, v in enumerate(node.operands[: len(roles)])})
-            return f"sum over {'listed ' * node.listed}synapses of {named}, per {'target' if over == 'pre' else 'source'}"
+            return (
+                f"sum over {'listed ' * node.listed}synapses of {named}, per {'target' if over == 'pre' else 'source'}"
+            )
         case Take() | Place() | Total():
             return f"{type(node).__name__.lower()} of {', '.join(names)}"
         case Read(history=history, delay=delay):

@@ -30,6 +30,7 @@ from graphc.ir import (
 from . import symbols as gs
 from .block import Block, Past, Signals
 from .connectivity import Dense, OneToOne
+from .delay import Taps
 from .distributions import Distribution
 from .lower_connection import declare_connection
 from .lower_population import PopulationStep
@@ -59,7 +60,9 @@ def axes_of(network: Network) -> dict[str, str]:
     for connection in network.connections.values():
         paired = isinstance(connection.connectivity, OneToOne)
         pairs = [(connection.pre, connection.post)] if paired else []
-        if connection.shared is not None and isinstance(connection.connectivity, Dense):  # one weight has one pair of axes
+        if connection.shared is not None and isinstance(
+            connection.connectivity, Dense
+        ):  # one weight has one pair of axes
             owner = network.connections[connection.shared]
             pairs += [(connection.pre, owner.pre), (connection.post, owner.post)]
         for pre, post in pairs:
@@ -139,6 +142,11 @@ class Lowering:
             initial=start,
             draws=tuple(self.draws.values()),
             regions=(Region("steps", graph),),
+            taps={
+                c.name: (c.delay.first, c.delay.last, *c.delay.sigma)
+                for c in network.connections.values()
+                if isinstance(c.delay, Taps)
+            },
         )
 
     def _declare_parameters(self) -> None:

@@ -74,9 +74,7 @@ def declare_connection(lowering: Lowering, connection: Connection) -> None:
 
     def declare(attribute: str, type: Type, value: Any, learn: bool, **options: Any) -> None:
         full = f"{name}.{attribute}"
-        lowering.parameters[full] = Parameter(
-            full, name, attribute, type, value, learn, loc=connection.loc, **options
-        )
+        lowering.parameters[full] = Parameter(full, name, attribute, type, value, learn, loc=connection.loc, **options)
 
     if connection.shared is None:
         fan_in = connection.connectivity.fan_in(connection.source, connection.sink, name)
@@ -126,12 +124,14 @@ class ConnectionStep:
     def drives(self, target: str) -> list[Value]:
         """Return the parts of the drive of input `target`, per neuron."""
         expr = self.connection.transmit[target]
+        arriving = {d: self._signals(expr, d) for d in self.connection.delays}
         parts: list[Value] = []
         for segment in self._segments():
+            signals = arriving[segment.delay]
             if isinstance(self.connection.connectivity, OneToOne) and not segment.tables:
-                parts.append(self._value(expr, {**segment.values, **self._signals(expr, segment.delay)}, "drive"))
+                parts.append(self._value(expr, {**segment.values, **signals}, "drive"))
             else:
-                parts += self._sums(expr, segment)
+                parts += self._sums(expr, segment, signals)
         return parts
 
     def _parameter(self, attribute: str) -> Value:
@@ -191,10 +191,7 @@ class ConnectionStep:
         delays = range(taps.first, taps.last + 1)
         triangles = [sympy.Max(0, 1 - sympy.Abs(d - w)) for d in delays]
         if taps.kernel == "triangle":
-            return [
-                (d, block.map(f"{name}.tap_{d}", e, (where,)))
-                for d, e in zip(delays, triangles, strict=True)
-            ]
+            return [(d, block.map(f"{name}.tap_{d}", e, (where,))) for d, e in zip(delays, triangles, strict=True)]
         sigma = self._parameter("sigma")
         width = sympy.Max(symbol(sigma), sympy.Float(1e-3))
         bells = [
@@ -236,9 +233,8 @@ class ConnectionStep:
         values = [*leaves.values(), *found.values()]
         return self.block.map(f"{self.connection.name}.{name}", expr, values, self.connection.loc)
 
-    def _sums(self, expr: sympy.Expr, segment: Segment) -> list[Value]:
+    def _sums(self, expr: sympy.Expr, segment: Segment, signals: Env) -> list[Value]:
         """Return the sums over the sources: a product per term that separates, one general sum for the rest."""
-        signals = self._signals(expr, segment.delay)
         separate, mixed = _separate(expr)
         parts = [self._product(term, segment, signals) for term in separate]
         if mixed != 0:
@@ -356,4 +352,3 @@ def _separate(expr: sympy.Expr) -> tuple[list[Term], sympy.Expr]:
     if rest and terms:  # one sum over the synapses anyway: a product beside it would save nothing
         return [], expr
     return terms, sympy.Add(*rest)
-

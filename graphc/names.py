@@ -35,8 +35,8 @@ MODULE_ATTRIBUTES = frozenset(
     train training type xpu zero_grad""".split()  # noqa: SIM905
 )
 MODEL_ATTRIBUTES = frozenset(
-    """build check dtype explain graph initial_state io_dtype last_build network program record run source state step
-    target verify""".split()  # noqa: SIM905
+    """anneal_delays build check dtype explain graph initial_state io_dtype last_build network program prune record
+    rewire round_delays run source state step target verify""".split()  # noqa: SIM905
 )
 
 

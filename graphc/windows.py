@@ -33,7 +33,11 @@ class _Window(Connectivity):
                 wanted = "(channels, length)" if self.axes == 1 else "(channels, height, width)"
                 message = f"gc.{kind} of {label} needs space, but '{end.name}' has shape {end.shape}"
                 raise DeclarationError(message, loc, f"declare it with a shape {wanted}")
-        for what, value, least in (("kernel", self.kernel, 1), ("stride", self.stride, 1), ("padding", self.padding, 0)):
+        for what, value, least in (
+            ("kernel", self.kernel, 1),
+            ("stride", self.stride, 1),
+            ("padding", self.padding, 0),
+        ):
             numbers = value if isinstance(value, (tuple, list)) else (value,)
             if len(numbers) not in (1, space) or any(not isinstance(n, int) or n < least for n in numbers):
                 raise DeclarationError(f"{what} of gc.{kind} of {label} is {value!r}", loc)
@@ -42,7 +46,9 @@ class _Window(Connectivity):
         want = self.space_after(source.shape[1:])
         if want != sink.shape[1:]:
             message = f"gc.{kind} of {label} makes {want} of {source.shape[1:]}, but '{sink.name}' is {sink.shape[1:]}"
-            raise DeclarationError(message, loc, f"declare '{sink.name}' as ({sink.shape[0]}, {', '.join(map(str, want))})")
+            raise DeclarationError(
+                message, loc, f"declare '{sink.name}' as ({sink.shape[0]}, {', '.join(map(str, want))})"
+            )
 
     def space_after(self, before: Sequence[int]) -> tuple[int, ...]:
         """Return the extent of space behind the window."""
@@ -68,7 +74,9 @@ class _Window(Connectivity):
         strides, pads = (np.array(_each(v, len(before)))[:, None] for v in (self._stride, self.padding))
         inside = out * strides - pads + offset
         valid = ((inside >= 0) & (inside < np.array(before)[:, None])).all(axis=0)
-        flat = [np.ravel_multi_index(tuple(a[:, valid]), b) for a, b in ((inside, before), (out, after), (offset, kernel))]
+        flat = [
+            np.ravel_multi_index(tuple(a[:, valid]), b) for a, b in ((inside, before), (out, after), (offset, kernel))
+        ]
         return (flat[1], flat[0], flat[2]) if self.transposed else (flat[0], flat[1], flat[2])
 
 
@@ -123,7 +131,7 @@ class ConvTranspose(_Convolution):
 
 @dataclass(frozen=True)
 class AvgPool(_Window):
-    """Means over windows of each channel; the one weight, 1 by default, scales them. The stride is the kernel's size."""
+    """Means over windows of each channel, a kernel's size apart; the one weight, 1 by default, scales them."""
 
     stride: Any = None
 
@@ -133,12 +141,11 @@ class AvgPool(_Window):
 
     def check(self, source: Side, sink: Side, label: str, loc: Loc) -> None:
         """Demand equal channels beside what every window demands."""
-        if self.stride is None:
-            AvgPool(self.kernel, self.kernel, self.padding).check(source, sink, label, loc)
-            return
         _Window.check(self, source, sink, label, loc)
         if source.shape[0] != sink.shape[0]:
-            raise DeclarationError(f"gc.AvgPool of {label} keeps channels", loc, f"give '{sink.name}' {source.shape[0]}")
+            raise DeclarationError(
+                f"gc.AvgPool of {label} keeps channels", loc, f"give '{sink.name}' {source.shape[0]}"
+            )
 
     def weight_shape(self, source: Side, sink: Side, name: str) -> tuple[int, ...]:
         """Return the shape of the one scale."""

@@ -28,11 +28,12 @@ from .ops import (
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, StepBuffer, Storage
-from .types import Type, join
 from .synapses import PREPARES, Place, Synapses, Take, Total, slot
+from .types import Type, join
 from .verify import verify
 
 __all__ = [
+    "PREPARES",
     "Buffer",
     "C",
     "Carry",
@@ -52,11 +53,10 @@ __all__ = [
     "Ode",
     "OdeSystem",
     "Outer",
-    "PREPARES",
-    "Place",
     "Output",
     "Parameter",
     "Phase",
+    "Place",
     "Precision",
     "Program",
     "Project",
@@ -69,17 +69,16 @@ __all__ = [
     "Schedule",
     "Spike",
     "Spread",
-    "Synapses",
-    "Take",
-    "Total",
-    "slot",
     "StepBuffer",
     "StopGradient",
     "Storage",
+    "Synapses",
+    "Take",
     "TargetError",
     "Tensor",
     "Test",
     "Time",
+    "Total",
     "Type",
     "Value",
     "VerifyError",
@@ -88,6 +87,7 @@ __all__ = [
     "initial",
     "join",
     "show",
+    "slot",
     "symbol",
     "verify",
 ]

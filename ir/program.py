@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .graph import Graph
@@ -69,6 +69,7 @@ class Program:
         initial: a `once` graph from parameters and draws to the initial states; one it does not write starts at 0.
         draws: tensors drawn, or set, anew for every initial state.
         regions: what runs, in order; `once` regions first, backward regions last.
+        taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
         notes: lines for `explain()`, by the pass that wrote them.
     """
 
@@ -84,6 +85,7 @@ class Program:
     regions: tuple[Region, ...]
     card: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""

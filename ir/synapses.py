@@ -53,12 +53,14 @@ class Synapses(Node):
         return [v for v, r in zip(self.operands, self.roles, strict=False) if r == role]
 
     def infer_type(self) -> Type:
+        """Return the type that the result must have."""
         batched = any(v.type.batched for v in self.operands)
         if self.over == "batch":
             return Type("real", False, self.synapse_axes)
         return Type("real", batched, (self.ends[1] if self.over == "pre" else self.ends[0],))
 
     def verify(self) -> None:
+        """Raise a VerifyError where the operands or the result have other axes than the op demands."""
         Node.verify(self)
         axes = {"pre": self.ends[:1], "post": self.ends[1:], "synapse": self.synapse_axes}
         for value, role in zip(self.operands, self.roles, strict=False):
@@ -71,7 +73,7 @@ class Synapses(Node):
             self.fail(f"has {len(self.roles)} operands but its expression uses {sorted(used)}")
 
     def silent(self) -> int | None:
-        """Return the number of a "pre" operand without which a synapse delivers nothing: where it is 0, so is `expr`."""
+        """Return the number of a "pre" operand that silences its synapses: where it is 0, so is `expr`."""
         for k, role in enumerate(self.roles):
             if role == "pre" and self.expr.xreplace({slot(k): sympy.S.Zero}) == 0:
                 return k
@@ -80,9 +82,10 @@ class Synapses(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Take(Node):
-    """Elements of a tensor by their numbers, operands (w, index): ``result[k] = w.flatten()[index[k]]``; prologue only."""
+    """Elements by their numbers, operands (w, index): ``result[k] = w.flatten()[index[k]]``; prologue only."""
 
     def infer_type(self) -> Type:
+        """Return the type that the result must have."""
         return Type("real", False, self.operands[1].type.axes)
 
 
@@ -91,9 +94,11 @@ class Place(Node):
     """The matrix of the numbers of a list, operands (w, rows, post), 0 where there is no synapse; prologue only."""
 
     def infer_type(self) -> Type:
+        """Return the type that the result must have."""
         return self.result.type
 
     def verify(self) -> None:
+        """Raise a VerifyError where the operands or the result have other axes than the op demands."""
         Node.verify(self)
         if len(self.result.type.axes) != 2 or self.result.type.batched:
             self.fail("makes no matrix")
@@ -109,9 +114,11 @@ class Total(Node):
     over: Literal["pre", "post"]
 
     def infer_type(self) -> Type:
+        """Return the type that the result must have."""
         return self.result.type
 
     def verify(self) -> None:
+        """Raise a VerifyError where the operands or the result have other axes than the op demands."""
         Node.verify(self)
         if len(self.result.type.axes) != 1 or self.result.type.batched:
             self.fail("makes no vector")

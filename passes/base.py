@@ -42,11 +42,13 @@ class Request:
         records: names recorded in addition to the outputs.
         wrt: names of the parameters, inputs and initial states whose gradients are wanted; empty for no backward.
         final: the final state takes part in the loss, so its gradient arrives.
+        lists: the target's kernels walk lists of synapses; else every list becomes a matrix.
     """
 
     records: tuple[str, ...] = ()
     wrt: frozenset[str] = frozenset()
     final: bool = False
+    lists: bool = True
 
 
 def run_passes(program: Program, passes: Sequence[Pass], observers: Sequence[Observer] = ()) -> Program:

@@ -11,12 +11,14 @@ from .materialize import Materialize
 from .partition import Partition
 from .prologue import SplitPrologue
 from .simplify import Simplify
+from .sparsity import Sparsity
 
 
 def pipeline(request: Request) -> tuple[Pass, ...]:
     """Return the passes that turn a declared program into one that can be scheduled."""
     return (
         Discretize(),
+        Sparsity(request),  # before the prologue, where matrices are made of lists
         SplitPrologue(),  # before the adjoint, which then stops at coefficients; torch differentiates the prologue
         Delays(),
         Adjoint(request),

@@ -139,7 +139,10 @@ class Checkpointed(Build):
             if self._cut is None:
                 request = self.key.request
                 starts = {initial(t.name) for t in self.program.states if t.type.dtype != "int"}
-                requests = Request(request.records), Request(request.records, request.wrt | starts, True)
+                requests = (
+                    replace(request, wrt=frozenset(), final=False),
+                    replace(request, wrt=request.wrt | starts, final=True),
+                )
                 first, second = (Build(self._program_of(r), replace(self.key, request=r), self.arena) for r in requests)
                 self._cut = first, second
             return self._cut

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from graphc.ir import GraphcError, Program, initial
 from graphc.passes import Request
@@ -23,6 +22,7 @@ from .build import Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .products import NARROW
 from .prologue import initial_state
+from .synapses import SynapseControls
 
 State = dict[str, torch.Tensor]
 _OWN = ("_serial", "_builds", "_calls", "_arena", "_last", "_lock")
@@ -77,7 +77,7 @@ class Compiler(Protocol):
         ...
 
 
-class Model(nn.Module):
+class Model(SynapseControls):
     """A compiled network.
 
     Call it with spikes or currents (T, B, N); parameters are attributes of `model.<population>` and `model.<pre_post>`.
@@ -280,7 +280,13 @@ class Model(nn.Module):
         target = target or self._target
         if target == "auto":
             target = "triton" if device.type == "cuda" else "c"
-        return Key(target, str(device), self.dtype, Request(record, wrt, whole and bool(wrt)), self._options)
+        return Key(
+            target,
+            str(device),
+            self.dtype,
+            Request(record, wrt, whole and bool(wrt), target != "triton"),
+            self._options,
+        )
 
     def _build(self, key: Key) -> Build:
         build = self._builds.get(key)

@@ -156,8 +156,7 @@ def check_parameters(program: Program, tensors: Sequence[torch.Tensor], like: to
         dtype = torch.int32 if p.type.dtype == "int" else like.dtype
         if x.dtype != dtype or x.device != like.device:
             raise GraphcError(
-                f"parameter '{p.name}' is {x.dtype} on {x.device}, "
-                f"but the model computes in {dtype} on {like.device}",
+                f"parameter '{p.name}' is {x.dtype} on {x.device}, but the model computes in {dtype} on {like.device}",
                 p.loc,
                 "move the whole model, model.to(...)",
             )

@@ -153,7 +153,7 @@ def test_ode_is_illegal_after_discretize():
 
 
 def test_stop_gradient_is_illegal_after_the_adjoint():
-    with pytest.raises(VerifyError, match=r"\(StopGradient\) is not legal at stage 'differentiated'"):
+    with pytest.raises(VerifyError, match=r"\(StopGradient\) is legal in the prologue alone"):
         verify(replace(discrete(), stage="differentiated"))
 
 

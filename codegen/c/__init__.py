@@ -15,8 +15,9 @@ from graphc.ir.schedule import Schedule
 from .kernel import emit_steps
 from .prelude import prelude
 from .products import emit_product, emit_transposed, is_event_driven, is_transposed
+from .synapses import emit_gradient, is_synapses
 
-__all__ = ["emit", "is_event_driven", "is_transposed"]
+__all__ = ["emit", "is_event_driven", "is_synapses", "is_transposed"]
 
 
 def emit(schedule: Schedule) -> dict[str, str]:
@@ -37,4 +38,7 @@ def _text(schedule: Schedule, half: str) -> str:
         elif is_transposed(kernel):
             w.line()
             emit_transposed(schedule, kernel, printer, w)
+        elif is_synapses(kernel):
+            w.line()
+            emit_gradient(schedule, kernel, printer, w)
     return prelude(printer.used, printer.dialect) + w.text()

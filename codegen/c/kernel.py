@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.graph import Output
-from graphc.ir.ops import Project
+from graphc.ir.ops import ProjectTransposed
 from graphc.ir.schedule import Kernel, Schedule
 
 from .address import Addresses, Members
@@ -106,7 +106,7 @@ class _Skeleton:
         """Write the transposition of every weight through which gradients flow back, once a call."""
         names: list[str] = []
         for group in self.layout.groups:
-            if group.product and not isinstance(group.product, Project):
+            if isinstance(group.product, ProjectTransposed):
                 weight = group.product.operands[1]
                 given = self.layout.inputs[weight].source
                 name = self.at.argument(given)

@@ -17,8 +17,9 @@ from graphc.ir.graph import Carry, History, Input, Output
 from graphc.ir.node import Node, Value
 from graphc.ir.ops import Const, Project, ProjectTransposed, Read, Reduce, Time
 from graphc.ir.schedule import Buffer, Kernel, Schedule
+from graphc.ir.synapses import Synapses
 
-Products = (Project, ProjectTransposed)
+Products = (Project, ProjectTransposed, Synapses)
 
 
 @dataclass(slots=True)
@@ -28,7 +29,7 @@ class Group:
     nodes: tuple[Node, ...]
     axes: tuple[str, ...]
     size: int
-    product: Project | ProjectTransposed | None = None
+    product: Project | ProjectTransposed | Synapses | None = None
 
     @property
     def operands(self) -> list[Value]:

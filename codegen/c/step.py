@@ -6,10 +6,12 @@ from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.node import Node, Value
 from graphc.ir.ops import Project
+from graphc.ir.synapses import Synapses
 
 from .address import Addresses, Members
 from .layout import Group, Layout, Sink
 from .rules import right_side
+from .synapses import StepSynapses
 
 PART = 128  # neurons whose next inputs are fetched, work is done and outputs are written past the cache, in turn
 
@@ -46,6 +48,9 @@ class Step:
     def _product(self, group: Group) -> None:
         w, layout, product = self.w, self.layout, group.product
         assert product is not None
+        if isinstance(product, Synapses):
+            self._synapses(product)
+            return
         source, weight = product.operands
         result = product.result.name
         self.members.add(f"now_{result}", product.result, self.at.real)
@@ -63,6 +68,14 @@ class Step:
         self.printer.used.add("_dense")
         target = f"&_m->now_{result}[0][0], {group.size}"
         w.line(f"_dense(_rows, {inner}, {group.size}, {rows}, {matrix}, {target});", product.result.loc)
+
+    def _synapses(self, node: Synapses) -> None:
+        """Write a sum over synapses, from the sources that are not silent where there may be such."""
+        silent = node.silent() if node.over == "pre" else None
+        source = None if silent is None else node.operands[silent]
+        if source is not None:
+            self._list_events(source)
+        StepSynapses(self.w, self.layout, self.at, self.members, self.printer, node).write(source and source.name)
 
     def _list_events(self, source: Value) -> None:
         """Write the search for spikes, for all rows of the block before any list is used."""
