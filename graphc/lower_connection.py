@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from graphc.ir import (
+    DelayedSynapses,
     Parameter,
     Project,
     StopGradient,
@@ -56,6 +57,17 @@ def _is_in_order(connection: Connection) -> bool:
     return one and len(connection.weight_shape) == 1 and connection.synapses.index is None
 
 
+def is_merged(connection: Connection) -> bool:
+    """Whether one sum holds the synapses of all delays: where each delivers its weight times a signal of its source."""
+    if isinstance(connection.delay, (int, Taps)) or sum(d > 0 for d in connection.delays) < 2:
+        return False
+    for expr in connection.transmit.values():
+        terms, mixed = _separate(expr)
+        if mixed != 0 or not all(isinstance(t.pre, gs.Signal) for t in terms):
+            return False
+    return True
+
+
 def declare_connection(lowering: Lowering, connection: Connection) -> None:
     """Declare the weights of a connection, the parameters of its synapses, and their lists."""
     name, shape = connection.name, connection.weight_shape
@@ -94,18 +106,43 @@ def _declare_lists(lowering: Lowering, connection: Connection, declare: Any) -> 
     import numpy as np
 
     found, sources = connection.synapses, connection.source.size
-    for delay in connection.delays if not isinstance(connection.delay, Taps) else (None,):
+    merged = is_merged(connection)
+    for delay in _segment_delays(connection):
         mark = _mark(connection, delay)
-        chosen = np.arange(len(found.pre)) if not mark else np.flatnonzero(connection.delay == delay)
+        chosen = np.arange(len(found.pre))
+        count = 1
+        if delay is None and merged:  # delay by delay
+            chosen = np.flatnonzero(connection.delay > 0)
+            chosen = chosen[np.lexsort((found.post[chosen], found.pre[chosen], connection.delay[chosen]))]
+            lag = np.searchsorted(_lags(connection), connection.delay[chosen])
+            count = len(_lags(connection))
+        elif mark:
+            chosen = np.flatnonzero(connection.delay == delay)
         pre, post = found.pre[chosen], found.post[chosen]
+        if count > 1:
+            pre = lag * sources + pre
         axis = f"{connection.name}.synapses{mark}"
-        lowering.sizes |= {axis: len(chosen), f"{axis}.rows": sources + 1}
-        rows = np.searchsorted(pre, np.arange(sources + 1))
+        lowering.sizes |= {axis: len(chosen), f"{axis}.rows": count * sources + 1}
+        rows = np.searchsorted(pre, np.arange(count * sources + 1))
         declare(f"rows{mark}", Type("int", False, (f"{axis}.rows",)), rows.astype(np.int32), False)
         declare(f"post{mark}", Type("int", False, (axis,)), post.astype(np.int32), False)
         index = chosen if found.index is None else found.index[chosen]
         if not _is_in_order(connection):
             declare(f"order{mark}", Type("int", False, (axis,)), index.astype(np.int32), False)
+
+
+def _lags(connection: Connection) -> tuple[int, ...]:
+    """Return the different delays of merged synapses."""
+    return tuple(d for d in connection.delays if d > 0)
+
+
+def _segment_delays(connection: Connection) -> tuple[int | None, ...]:
+    """Return the delays whose synapses have a list of their own; None is the list of all the others."""
+    if isinstance(connection.delay, (int, Taps)):
+        return (None,)
+    if is_merged(connection):
+        return (*(d for d in connection.delays if d == 0), None)
+    return connection.delays
 
 
 def _mark(connection: Connection, delay: int | None) -> str:
@@ -132,6 +169,35 @@ class ConnectionStep:
                 parts.append(self._value(expr, {**segment.values, **signals}, "drive"))
             else:
                 parts += self._sums(expr, segment, signals)
+        if is_merged(self.connection):
+            parts += self._merged(expr, arriving)
+        return parts
+
+    def _merged(self, expr: sympy.Expr, arriving: Mapping[int, Env]) -> list[Value]:
+        """Return one sum per term, over synapses that each read their source at their own delay."""
+        connection, block, lags = self.connection, self.block, _lags(self.connection)
+        values, tables = self._listed(self._whole(), None)
+        parts = []
+        for term in _separate(expr)[0]:
+            f = self._value(term.synapse, values, "factor")
+            f = block.spread(f, Type("real", False, tables[1].type.axes))
+            result = block.names.value(
+                f"{connection.name}.drive", Type("real", True, self.ends[1:]), loc=connection.loc
+            )
+            drive = block.add(
+                DelayedSynapses(
+                    result=result,
+                    operands=(*(arriving[d][term.pre] for d in lags), f, *tables),
+                    lags=lags,
+                    over="pre",
+                    ends=self.ends,
+                    layout=connection.connectivity.layout,
+                )
+            )
+            if term.post != 1:
+                h = self._value(term.post, arriving[lags[0]], "target")
+                drive = block.map(f"{connection.name}.drive", symbol(drive) * symbol(h), (drive, h), connection.loc)
+            parts.append(drive)
         return parts
 
     def _parameter(self, attribute: str) -> Value:
@@ -140,12 +206,17 @@ class ConnectionStep:
             owner = self.connection.shared or owner
         return self.lowering.parameter(self.block, owner, attribute)
 
+    def _whole(self) -> dict[sympy.Basic, Value]:
+        """Return the weights and the parameters of all synapses."""
+        whole: dict[sympy.Basic, Value] = {gs.weight: self._weight()}
+        return whole | {p: self._parameter(p.name) for p in self.connection.parameters}
+
     def _segments(self) -> list[Segment]:
         connection = self.connection
-        whole: dict[sympy.Basic, Value] = {gs.weight: self._weight()}
-        whole |= {p: self._parameter(p.name) for p in connection.parameters}
+        whole = self._whole()
         if not isinstance(connection.delay, Taps):
-            return [Segment(d, *self._listed(whole, d)) for d in connection.delays]
+            delays = connection.delays if not is_merged(connection) else [d for d in connection.delays if d == 0]
+            return [Segment(d, *self._listed(whole, d)) for d in delays]
         position, tables = self._listed({gs.weight: self._parameter("delay")}, None)
         values, _ = self._listed(whole, None)
         return [

@@ -28,7 +28,7 @@ from .ops import (
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, StepBuffer, Storage
-from .synapses import PREPARES, Place, Synapses, Take, Total, slot
+from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
 from .types import Type, join
 from .verify import verify
 
@@ -40,6 +40,7 @@ __all__ = [
     "Const",
     "Count",
     "DeclarationError",
+    "DelayedSynapses",
     "DeviceSpec",
     "Graph",
     "GraphcError",

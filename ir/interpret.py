@@ -12,7 +12,7 @@ import torch
 from .errors import VerifyError
 from .evaluate import evaluate, matrix_exp
 from .graph import Graph, History
-from .interpret_synapses import prepare, run_synapses
+from .interpret_synapses import prepare, run_delayed, run_synapses
 from .node import Node, Value
 from .ops import (
     Const,
@@ -32,7 +32,7 @@ from .ops import (
     Time,
 )
 from .program import Program, Region
-from .synapses import Place, Synapses, Take, Total
+from .synapses import DelayedSynapses, Place, Synapses, Take, Total
 
 Tensors = MutableMapping[str, torch.Tensor]
 
@@ -232,6 +232,8 @@ class _Step:
             case Synapses(result=result):
                 shape = self.shape(result)[1 if result.type.batched else 0 :]
                 return run_synapses(node, args, shape, self.mode.dtype, self.leading)
+            case DelayedSynapses(result=result):
+                return run_delayed(node, args, self.shape(result)[1 if result.type.batched else 0 :])
             case Take() | Place() | Total():
                 return prepare(node, args, self.shape(node.result))
             case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .evaluate import evaluate
-from .synapses import Place, Synapses, Take, Total
+from .synapses import DelayedSynapses, Place, Synapses, Take, Total
 
 
 def sources_of(rows: torch.Tensor) -> torch.Tensor:
@@ -66,6 +66,28 @@ def _listed(node: Synapses, args: list[torch.Tensor], shape: tuple[int, ...], dt
     return value.new_zeros((*value.shape[:-1], shape[-1])).index_add(-1, index, value)
 
 
+def run_delayed(node: DelayedSynapses, args: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
+    """Return the result of `node`, whose last axes are `shape`."""
+    count = len(node.lags)
+    reads, factor, (rows, post) = args[:count], args[count], args[count + 1 :]
+    sources = (len(rows) - 1) // count
+    both = sources_of(rows)
+    lag, pre = both // sources, both % sources
+    post = post[: len(pre)].long()
+    parts: list[torch.Tensor] = []
+    for k, read in enumerate(reads):
+        mine = (lag == k).nonzero().flatten()
+        i, j = pre[mine], post[mine]
+        if node.over == "batch":
+            each = (read[..., i] * factor[..., j]).flatten(0, -2).sum(0)
+            parts.append(each.new_zeros(shape).index_add(0, mine, each))
+        else:
+            near, far = (i, j) if node.over == "pre" else (j, i)
+            each = read[..., near] * factor[mine]
+            parts.append(each.new_zeros((*each.shape[:-1], shape[-1])).index_add(-1, far, each))
+    return torch.stack(parts).sum(0)
+
+
 def prepare(node: Take | Place | Total, args: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
     """Return the result of a node of the prologue, of `shape`."""
     if isinstance(node, Take):
@@ -73,9 +95,11 @@ def prepare(node: Take | Place | Total, args: list[torch.Tensor], shape: tuple[i
     if isinstance(node, Total) and len(args) == 1:
         return args[0].sum(0 if node.over == "pre" else 1)
     weight, rows, post = args
+    if isinstance(node, Place):
+        rows = rows[node.number * shape[0] : (node.number + 1) * shape[0] + 1]
     pre = sources_of(rows)
-    post = post[: len(pre)].long()
-    weight = weight[: len(pre)]
+    mine = slice(int(rows[0]), int(rows[0]) + len(pre))
+    post, weight = post[mine].long(), weight[mine]
     if isinstance(node, Total):
         return weight.new_zeros(shape).index_add(0, post if node.over == "pre" else pre, weight)
     matrix = weight.new_zeros(shape)

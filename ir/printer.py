@@ -9,7 +9,7 @@ from .node import Node, Value
 from .ops import Const, Map, Ode, Propagator, Read, Spike, Test, Time
 from .program import Program
 from .schedule import Kernel, Schedule, StepBuffer
-from .synapses import Synapses
+from .synapses import DelayedSynapses, Synapses
 
 
 @singledispatch
@@ -89,6 +89,8 @@ def _node(node: Node) -> str:
             named = [f"{v.name} ({r})" for v, r in zip(node.operands, roles, strict=False)]
             of = f" of list %{node.operands[-2].name}, %{node.operands[-1].name}" if node.listed else ""
             body = f"synapses {expr} over {over} [{', '.join(named)}]{of}"
+        case DelayedSynapses(lags=lags, over=over):
+            body = f"delayed_synapses over {over} at {', '.join(map(str, lags))} of {args}"
         case Ode(system=system, index=index):
             body = f"ode {system.integrator} d{system.states[index]}/dt = {system.rates[index]} of {args}"
         case _:

@@ -81,6 +81,54 @@ class Synapses(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DelayedSynapses(Node):
+    """The sum of ``w z`` over listed synapses, each of which has a delay of its own.
+
+    `lags` are the different delays. The operands start with what was read at each of them, in this order: of the
+    sources (`over` the sources and over the batch), or of what is yet to come to the targets (`over` the targets, in a
+    reverse loop). Then comes w, or over the batch the gradient of the targets; then the list, delay by delay: `post`
+    as in Synapses, and `rows`, (delays * pre + 1,), whose synapses of delay k and source i are rows[k * pre + i] to
+    rows[k * pre + i + 1].
+    """
+
+    lags: tuple[int, ...]
+    over: Over
+    ends: tuple[str, str]
+    layout: Layout = "auto"
+
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """What was read at each delay."""
+        return self.operands[: len(self.lags)]
+
+    @property
+    def tables(self) -> tuple[Value, ...]:
+        """The list: `rows` and `post`."""
+        return self.operands[-2:]
+
+    @property
+    def factor(self) -> Value:
+        """The weights, or over the batch the gradient of the targets."""
+        return self.operands[-3]
+
+    def infer_type(self) -> Type:
+        """Return the type that the result must have."""
+        if self.over == "batch":
+            return Type("real", False, self.operands[-1].type.axes)
+        return Type("real", True, (self.ends[1] if self.over == "pre" else self.ends[0],))
+
+    def verify(self) -> None:
+        """Raise a VerifyError where the operands or the result have other axes than the op demands."""
+        Node.verify(self)
+        if len(self.operands) != len(self.lags) + 3:
+            self.fail(f"has {len(self.lags)} delays but {len(self.operands)} operands")
+        side = self.ends[1:] if self.over == "post" else self.ends[:1]
+        for value in self.reads:
+            if value.type.axes != side:
+                self.fail(f"reads %{value.name} of axes {value.type.axes} instead of {side}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Take(Node):
     """Elements by their numbers, operands (w, index): ``result[k] = w.flatten()[index[k]]``; prologue only."""
 
@@ -91,7 +139,12 @@ class Take(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Place(Node):
-    """The matrix of the numbers of a list, operands (w, rows, post), 0 where there is no synapse; prologue only."""
+    """The matrix of the numbers of a list, operands (w, rows, post), 0 where there is no synapse; prologue only.
+
+    Of the list of delayed synapses it takes those of the delay `number`.
+    """
+
+    number: int = 0
 
     def infer_type(self) -> Type:
         """Return the type that the result must have."""

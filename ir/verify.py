@@ -24,10 +24,26 @@ from .ops import (
     Time,
 )
 from .program import Program, Region, initial
-from .synapses import PREPARES, Synapses
+from .synapses import PREPARES, DelayedSynapses, Synapses
 
 _ALWAYS: frozenset[type[Node]] = frozenset(
-    {Const, Time, Map, Test, Spike, Reset, Count, Project, ProjectTransposed, Outer, Reduce, Read, Spread, Synapses}
+    {
+        Const,
+        Time,
+        Map,
+        Test,
+        Spike,
+        Reset,
+        Count,
+        Project,
+        ProjectTransposed,
+        Outer,
+        Reduce,
+        Read,
+        Spread,
+        Synapses,
+        DelayedSynapses,
+    }
 )
 LEGAL: dict[str, frozenset[type[Node]]] = {
     "declared": _ALWAYS | {Ode, StopGradient, *PREPARES},

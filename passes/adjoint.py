@@ -11,6 +11,7 @@ from graphc.ir import (
     Carry,
     Const,
     Count,
+    DelayedSynapses,
     Graph,
     History,
     Input,
@@ -78,6 +79,11 @@ class Adjoint:
         return program.with_regions(regions, "differentiated")
 
 
+def _ahead(node: DelayedSynapses, history: str) -> str:
+    """Return the name of what the reverse loop keeps of the gradient of delayed synapses that read `history`."""
+    return f"ahead {node.result.name} of {history}"
+
+
 def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
     """Return the values of the prologue that depend on what `wrt` names."""
     return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], ())
@@ -113,6 +119,7 @@ class _Reverse:
         self.carries: list[Carry] = []
         self.histories: list[History] = []
         self.relevant = self._relevant(set(active))
+        self.delayed = self._delayed()
 
     def _relevant(self, active: set[str]) -> set[Value]:
         """Return the values that depend on something active and on which a result depends."""
@@ -173,7 +180,9 @@ class _Reverse:
                     self._add(carry.next, later)
         self.reads: dict[Read, Value] = {}
         for node in self.forward.nodes:
-            if isinstance(node, Read) and node.result in self.relevant:
+            if isinstance(node, DelayedSynapses):
+                self._seed_delayed(node)
+            if isinstance(node, Read) and node.result in self.relevant and node.result not in self.delayed:
                 history = self.forward.history(node.history)
                 name = f"{gradient(node.history)}@{node.delay}"
                 result = self.build.new(
@@ -182,6 +191,70 @@ class _Reverse:
                 read = Read(result=result, history=name, delay=node.delay)
                 if history.value in self.relevant:
                     self._add(history.value, self.build.add(read))
+
+    def _delayed(self) -> set[Value]:
+        """Return the reads whose gradient goes back through delayed synapses alone, not step by step of its own."""
+        users = self.forward.users()
+        return {
+            n.result
+            for n in self.forward.nodes
+            if isinstance(n, Read) and users[n.result] and all(isinstance(u, DelayedSynapses) for u in users[n.result])
+        }
+
+    def _seed_delayed(self, node: DelayedSynapses) -> None:
+        """Add what arrives at the sources: weights times the gradients of targets, each as much later as its delay."""
+        first = self.definition[node.reads[0]]
+        assert isinstance(first, Read)
+        history = self.forward.history(first.history)
+        if history.value not in self.relevant and history.init not in self.request.wrt:
+            return
+        kept = _ahead(node, history.name)
+        type = node.result.type.with_dtype("real")
+        reads = [
+            self.build.add(
+                Read(result=self.build.new(f"d_{node.result.name}_in_{d}", type, node.result), history=kept, delay=d)
+            )
+            for d in node.lags
+        ]
+        tables = [self._forward_value(v) for v in node.tables]
+        result = self.build.new(f"d_{history.value.name}", history.value.type.with_dtype("real"), history.value)
+        weight = self._forward_value(node.factor)
+        part = replace(node, result=result, operands=(*reads, weight, *tables), over="post")
+        self._add(history.value, self.build.add(part))
+        if self._meets_ends(history):
+            self._seed_final(history)
+
+    def _meets_ends(self, history: History) -> bool:
+        """Whether gradients arrive at the final history, or are wanted of the initial one."""
+        return self.request.final or history.init in self.request.wrt
+
+    def _seed_final(self, history: History) -> None:
+        """Let the gradient of a final history arrive where no read of its own does."""
+        name = f"{gradient(history.name)}@{history.depth}"
+        reads = [n for n in self.forward.nodes if isinstance(n, Read) and n.history == history.name]
+        plain = any(n.delay == history.depth and n.result not in self.delayed for n in reads)
+        if plain or any(h.name == name for h in self.histories):
+            return
+        type = history.value.type.with_dtype("real")
+        result = self.build.new(f"d_{history.value.name}_at_{history.depth}", type, history.value)
+        self._add(history.value, self.build.add(Read(result=result, history=name, delay=history.depth)))
+        self.histories.append(History(name, self._zero(result), history.depth, f"{name}@final", name))
+
+    def _differentiate_delayed(self, node: DelayedSynapses, g: Value) -> None:
+        """Keep the gradient of the targets for the steps before, and add that of the weights."""
+        first = self.definition[node.reads[0]]
+        assert isinstance(first, Read)
+        history = self.forward.history(first.history)
+        name = _ahead(node, history.name)
+        if any(isinstance(n, Read) and n.history == name for n in self.build.nodes):
+            final = f"{name}@final" if self._meets_ends(history) else None
+            self.histories.append(History(name, g, max(node.lags), None, final))
+        if node.factor in self.relevant:
+            tables = [self._forward_value(v) for v in node.tables]
+            reads = [self._forward_value(v) for v in node.reads]
+            result = self.build.new(f"d_{node.factor.name}", node.factor.type, node.factor)
+            part = replace(node, result=result, operands=(*reads, g, *tables), over="batch")
+            self._emit(node.factor, self.build.add(part))
 
     def _declare(self, item: Input) -> Value:
         self.inputs[item.source] = item
@@ -258,6 +331,8 @@ class _Reverse:
                     self._emit(w, self.build.add(outer))
             case Synapses():
                 self._synapses(node, g)
+            case DelayedSynapses():
+                self._differentiate_delayed(node, g)
             case Read(history=history, delay=delay):
                 self._arrive(history, delay, g)
             case Const() | Time() | StopGradient() | Test() | Count():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from graphc.ir import (
     Carry,
     Const,
+    DelayedSynapses,
     Graph,
     History,
     Input,
@@ -32,7 +33,8 @@ def is_product(node: Node | None) -> bool:
 
     A sum over listed synapses is one only where it is the gradient of a weight: inside a loop it costs no more.
     """
-    return isinstance(node, PRODUCTS) or (isinstance(node, Synapses) and node.over == "batch")
+    over_batch = isinstance(node, (Synapses, DelayedSynapses)) and node.over == "batch"
+    return isinstance(node, PRODUCTS) or over_batch
 
 
 @dataclass(frozen=True, slots=True)

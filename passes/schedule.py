@@ -8,6 +8,7 @@ from typing import Literal
 
 from graphc.ir import (
     Const,
+    DelayedSynapses,
     DeviceSpec,
     Graph,
     History,
@@ -15,6 +16,7 @@ from graphc.ir import (
     Kernel,
     Names,
     Node,
+    Outer,
     Output,
     Precision,
     Program,
@@ -117,7 +119,7 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
 
 def has_product(graph: Graph) -> bool:
     """Whether the loop multiplies by a weight at every step."""
-    return any(isinstance(n, (*PRODUCTS, Synapses)) for n in graph.nodes)
+    return any(isinstance(n, (*PRODUCTS, Synapses, DelayedSynapses)) for n in graph.nodes)
 
 
 def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
@@ -128,7 +130,11 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     of one axis are cut into chunks whose states stay in cache.
     """
     if has_product(graph):
-        return Layout("rows", {"rows": int(tuned.get("rows", 8))}, "a weight is read at every step")
+        lanes = any(
+            isinstance(n, DelayedSynapses) or (isinstance(n, Synapses) and n.over == "post") for n in graph.nodes
+        )
+        why = "a synapse is read for many rows" if lanes else "a weight is read at every step"
+        return Layout("rows", {"rows": int(tuned.get("rows", 16 if lanes else 8))}, why)
     widest = max((program.sizes[v.type.axes[0]] for v in graph.values if len(v.type.axes) == 1), default=1)
     options = {"rows": int(tuned.get("rows", max(min(2048 // widest, 32), 1)))}
     elementwise = [n for n in graph.nodes if not isinstance(n, (Const, Time, Read, Reduce))]
@@ -227,9 +233,18 @@ def _alone(graph: Graph, node: Node) -> Graph:
 
 def _product(region: Region, node: Node, graph: Graph) -> Kernel:
     name = f"{region.graph.name}_{node.result.name}"
-    strategies = {Project: "project", ProjectTransposed: "project_transposed", Reduce: "sum", Synapses: "synapses"}
-    strategy = strategies.get(type(node), "outer")
+    strategy = _STRATEGIES[type(node)]
     return Kernel(name, "product", graph, loops_of(graph), strategy, {}, region.backward)
+
+
+_STRATEGIES: Mapping[type[Node], str] = {
+    Project: "project",
+    ProjectTransposed: "project_transposed",
+    Outer: "outer",
+    Reduce: "sum",
+    Synapses: "synapses",
+    DelayedSynapses: "delayed synapses",
+}
 
 
 def checks(graph: Graph) -> tuple[tuple[Value, str], ...]:

@@ -8,7 +8,9 @@ import sympy
 
 from graphc.ir import (
     Const,
+    DelayedSynapses,
     Graph,
+    Map,
     Names,
     Node,
     Place,
@@ -20,6 +22,7 @@ from graphc.ir import (
     Type,
     Value,
     slot,
+    symbol,
 )
 
 from .base import Request
@@ -62,11 +65,11 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
     lines: list[str] = []
     names = Names(v.name for v in graph.values)
     for node in graph.nodes:
-        if not isinstance(node, Synapses) or not node.listed:
+        if not isinstance(node, DelayedSynapses) and not (isinstance(node, Synapses) and node.listed):
             nodes.append(node)
             continue
         pre, post = (program.sizes[a] for a in node.ends)
-        count = program.sizes[node.synapse_axes[0]]
+        count = program.sizes[node.operands[-1].type.axes[0]]
         density = count / (pre * post)
         about = f"{node.result.name}: {count} synapses, {100 * density:.3g} % of {pre} x {post}"
         if _layout(node, density, lists) == "list":
@@ -80,11 +83,11 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
                 'target="c" keeps lists' if not lists else 'use layout="list"',
             )
         lines.append(f"{about}: a matrix with zeros" + ("" if lists else ", the only layout of this target"))
-        nodes += _as_matrix(node, names)
+        nodes += _as_matrices(node, names) if isinstance(node, DelayedSynapses) else _as_matrix(node, names)
     return graph.with_nodes(nodes), lines
 
 
-def _layout(node: Synapses, density: float, lists: bool) -> str:
+def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> str:
     """Return "list" or "dense".
 
     Raises:
@@ -100,7 +103,23 @@ def _layout(node: Synapses, density: float, lists: bool) -> str:
         return "dense"
     if node.layout != "auto":
         return node.layout
+    if isinstance(node, DelayedSynapses):  # a matrix per delay would do the work of all of them for each
+        return "list"
     return "dense" if density >= CROSSOVER else "list"
+
+
+def _as_matrices(node: DelayedSynapses, names: Names) -> list[Node]:
+    """Return a product with the matrix of each delay, and their sum."""
+    made: list[Node] = []
+    parts: list[Value] = []
+    for k, read in enumerate(node.reads):
+        matrix = names.value(f"{node.factor.name}_matrix_{node.lags[k]}", Type("real", False, node.ends), node.factor)
+        made.append(Place(result=matrix, operands=(node.factor, *node.tables), number=k))
+        part = names.value(f"{node.result.name}_{node.lags[k]}", node.result.type, node.result)
+        made.append(Project(result=part, operands=(read, matrix)))
+        parts.append(part)
+    total = sympy.Add(*(symbol(p) for p in parts))
+    return [*made, Map(result=node.result, operands=tuple(sorted(parts, key=lambda v: v.name)), expr=total)]
 
 
 def _as_matrix(node: Synapses, names: Names) -> list[Node]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from graphc.codegen.c import is_event_driven, is_synapses, is_transposed
+from graphc.codegen.c import is_delayed, is_event_driven, is_synapses, is_transposed
 from graphc.ir import Kernel, Schedule
 
 from .compiler import build
@@ -91,7 +91,7 @@ class _Launcher:
         self._function: Any = None
         self._density: Any = None
         events = kernel.kind == "product" and is_event_driven(schedule, kernel)
-        if kernel.kind != "product" or events or is_transposed(kernel) or is_synapses(kernel):
+        if kernel.kind != "product" or events or any(f(kernel) for f in (is_transposed, is_synapses, is_delayed)):
             self._function = getattr(library, kernel.name)
             self._function.restype = None
         if events:

@@ -12,12 +12,13 @@ from graphc.codegen.expr import Printer, c_dialect
 from graphc.codegen.writer import Writer
 from graphc.ir.schedule import Schedule
 
+from .delayed import emit_delayed_gradient, is_delayed
 from .kernel import emit_steps
 from .prelude import prelude
 from .products import emit_product, emit_transposed, is_event_driven, is_transposed
 from .synapses import emit_gradient, is_synapses
 
-__all__ = ["emit", "is_event_driven", "is_synapses", "is_transposed"]
+__all__ = ["emit", "is_delayed", "is_event_driven", "is_synapses", "is_transposed"]
 
 
 def emit(schedule: Schedule) -> dict[str, str]:
@@ -38,6 +39,9 @@ def _text(schedule: Schedule, half: str) -> str:
         elif is_transposed(kernel):
             w.line()
             emit_transposed(schedule, kernel, printer, w)
+        elif is_delayed(kernel):
+            w.line()
+            emit_delayed_gradient(schedule, kernel, printer, w)
         elif is_synapses(kernel):
             w.line()
             emit_gradient(schedule, kernel, printer, w)

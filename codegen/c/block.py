@@ -21,6 +21,8 @@ def write_start(w: Writer, layout: Layout, at: Addresses, members: Members) -> N
         with _rows(w, layout, carry.current):
             w.line(f"_m->now_{carry.current.name}[_r][_n] = {at.initial(carry.init, carry.current, '_n')};")
     for history in graph.histories:
+        if layout.turned(history):
+            continue
         name = at.argument(history.name)
         members.add(f"ring_{name}", history.value, at.real, layout.slots(history))
         init = at.zero

@@ -70,7 +70,10 @@ class _Skeleton:
         if layout.chunk:
             w.line(f"const int64_t _n0 = _item%_chunks*{layout.chunk}, _left = {layout.split} - _n0;")
             w.line(f"const int64_t _width = _left < {layout.chunk} ? _left : {layout.chunk};")
+        if layout.delayed:
+            w.line("const int _wide = _rows > 3;")
         write_start(w, layout, self.at, self.members)
+        self.step.start()
         with w.block(f"for (int64_t {step} = 0; {step} < _T; {step}++) {{", "}"):
             self.step.write()
         write_finish(w, layout, self.at)

@@ -17,9 +17,9 @@ from graphc.ir.graph import Carry, History, Input, Output
 from graphc.ir.node import Node, Value
 from graphc.ir.ops import Const, Project, ProjectTransposed, Read, Reduce, Time
 from graphc.ir.schedule import Buffer, Kernel, Schedule
-from graphc.ir.synapses import Synapses
+from graphc.ir.synapses import DelayedSynapses, Synapses
 
-Products = (Project, ProjectTransposed, Synapses)
+Products = (Project, ProjectTransposed, Synapses, DelayedSynapses)
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Group:
     nodes: tuple[Node, ...]
     axes: tuple[str, ...]
     size: int
-    product: Project | ProjectTransposed | Synapses | None = None
+    product: Project | ProjectTransposed | Synapses | DelayedSynapses | None = None
 
     @property
     def operands(self) -> list[Value]:
@@ -105,6 +105,18 @@ class Layout:
         """Return the buffer called `name`."""
         return self.schedule.buffers[name]
 
+    @property
+    def delayed(self) -> list[DelayedSynapses]:
+        """Return the sums over synapses with delays of their own."""
+        return [g.product for g in self.groups if isinstance(g.product, DelayedSynapses)]
+
+    def turned(self, history: History) -> bool:
+        """Return whether a history is read by delayed synapses alone, back through time, which keep it themselves."""
+        reads = {v for v, read in self.reads.items() if read.history == history.name}
+        others = {v for g in self.groups for v in g.operands if not isinstance(g.product, DelayedSynapses)}
+        back = any(reads.intersection(n.reads) for n in self.delayed if n.over == "post")
+        return back and not reads & others and history.init is None and history.final is None
+
     def depth(self, history: History) -> int:
         """Return how many steps back the ring of `history` reaches: as far as the tensors before and after the loop."""
         ends = [self.buffer(name).depth for name in (history.init, history.final) if name]
@@ -113,6 +125,16 @@ class Layout:
     def slots(self, history: History) -> int:
         """Return the slots of the ring of `history`: one more than its depth, so that no step writes what it reads."""
         return self.depth(history) + 1
+
+
+def lanes_of(rows: int) -> int:
+    """Return how many lanes hold the rows of a block: a power of two that fills vectors of every width."""
+    return max(1 << (rows - 1).bit_length(), 16)
+
+
+def each_vector(lanes: int) -> str:
+    """Return the head of the loop over the vectors of all lanes; it is unrolled, so that sums stay in registers."""
+    return f"_UNROLL for (int _v = 0; _v < {lanes}/_LANES; _v++)"
 
 
 def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
@@ -204,6 +226,9 @@ def _place(layout: Layout) -> None:
     for carry in graph.carries:
         layout.homes[carry.current] = f"now_{carry.current.name}"
     for history in graph.histories:
+        if layout.turned(history):  # kept as lanes, at the end of the step
+            used[history.value] = last + 1
+            continue
         where = elementwise.get(history.value, last)
         layout.sinks[where].append(Sink("ring", history.value, history.name))
         if history.value in defined:  # what is not computed here is read where it is, and copied to the ring

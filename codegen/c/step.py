@@ -6,9 +6,10 @@ from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.node import Node, Value
 from graphc.ir.ops import Project
-from graphc.ir.synapses import Synapses
+from graphc.ir.synapses import DelayedSynapses, Synapses
 
 from .address import Addresses, Members
+from .delayed import StepDelayed
 from .layout import Group, Layout, Sink
 from .rules import right_side
 from .synapses import StepSynapses
@@ -30,7 +31,7 @@ class Step:
         w, layout = self.w, self.layout
         if layout.reverse:
             w.line("const int64_t _t = _T - 1 - _k;")
-        for history in layout.kernel.graph.histories:
+        for history in [h for h in layout.kernel.graph.histories if not layout.turned(h)]:
             w.line(f"const int64_t _slot_{self.at.argument(history.name)} = {self.at.step}%{layout.slots(history)};")
         for node in layout.scalars:
             self.declare(node.result, right_side(node, self.printer))
@@ -40,6 +41,17 @@ class Step:
             else:
                 self._loop(group.operands, group.nodes, sinks)
         self._end(layout.sinks[-1])
+        for node in layout.delayed:
+            with w.block("{", "}"):
+                self._delayed(node).finish()
+
+    def start(self) -> None:
+        """Write what products do before the first step of a block."""
+        for node in self.layout.delayed:
+            self._delayed(node).start()
+
+    def _delayed(self, node: DelayedSynapses) -> StepDelayed:
+        return StepDelayed(self.w, self.layout, self.at, self.members, self.printer, node)
 
     def declare(self, value: Value, text: str) -> None:
         """Write a local variable with the name and line of `value`."""
@@ -48,6 +60,9 @@ class Step:
     def _product(self, group: Group) -> None:
         w, layout, product = self.w, self.layout, group.product
         assert product is not None
+        if isinstance(product, DelayedSynapses):
+            self._delayed(product).read()
+            return
         if isinstance(product, Synapses):
             self._synapses(product)
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import sympy
+
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.graph import Input
@@ -14,7 +16,7 @@ from graphc.ir.schedule import Kernel, Schedule
 from graphc.ir.synapses import Synapses
 
 from .address import Addresses, Members
-from .layout import Layout
+from .layout import Layout, each_vector, lanes_of
 from .rules import real
 
 SOURCES = 16  # source neurons of a share of a gradient are a multiple of these, so that no two threads share a line
@@ -72,7 +74,7 @@ class StepSynapses:
 
     def _gather_lanes(self) -> None:
         """Write the sum with the rows of the block as lanes: a synapse is read once for all of them."""
-        w, rows, kind = self.w, self.layout.rows, self.at.real
+        w, rows, kind = self.w, lanes_of(self.layout.rows), self.at.real
         for value in dict.fromkeys(self.node.role("post")):
             self.members.add_plain(f"turn_{value.name}[{self.post}][{rows}]", kind)
             with w.block(f"for (int64_t _r = 0; _r < {rows}; _r++) {{", "}"):
@@ -81,6 +83,9 @@ class StepSynapses:
                 to, loop = f"_m->turn_{value.name}[_j][_r]", f"for (int64_t _j = 0; _j < {self.post}; _j++)"
                 w.line(f"if (_r < _rows) {loop} {to} = {source};")
                 w.line(f"else {loop} {to} = {self.at.zero};")
+        if is_polynomial(self.node.expr) and not self._of("pre"):
+            self._gather_vectors()
+            return
         with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
             w.line(f"{kind} _sum[{rows}] = {{{self.at.zero}}};")
             for k, value in self._of("pre"):
@@ -97,6 +102,22 @@ class StepSynapses:
                         w.line(f"const {kind} s{k} = _lane{k}[_r];")
                     w.line(f"_sum[_r] += {self._expression()};")
             w.line(f"for (int64_t _r = 0; _r < _rows; _r++) {self.result}[_r][_i] = _sum[_r];", self.node.result.loc)
+
+    def _gather_vectors(self) -> None:
+        """Write the loop over the sources with the rows of the block in vectors."""
+        w, rows = self.w, lanes_of(self.layout.rows)
+        each = each_vector(rows)
+        with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
+            w.line(f"_vector _sum[{rows}/_LANES];")
+            w.line(f"{each} _sum[_v] = (_vector){{0}};")
+            with self._synapses(simd=False):
+                self._declare("synapse", "_s")
+                with w.block(f"{each} {{", "}"):
+                    for k, value in self._of("post"):
+                        w.line(f"const _vector s{k} = *(const _vector *)(_m->turn_{value.name}[_j] + _v*_LANES);")
+                    w.line(f"_sum[_v] += {self._expression()};")
+            to = f"{self.result}[_r][_i] = _sum[_r/_LANES][_r%_LANES];"
+            w.line(f"for (int64_t _r = 0; _r < _rows; _r++) {to}", self.node.result.loc)
 
     @contextmanager
     def _synapses(self, clauses: str = "", simd: bool = True) -> Iterator[None]:
@@ -134,6 +155,13 @@ class StepSynapses:
 
     def _expression(self) -> str:
         return self.printer.text(self.node.expr, self.node.result.loc)
+
+
+def is_polynomial(expr: sympy.Expr) -> bool:
+    """Return whether `expr` is made of sums and products alone, which C knows of vectors too."""
+    return all(
+        isinstance(e, (sympy.Add, sympy.Mul, sympy.Symbol, sympy.Number)) for e in sympy.preorder_traversal(expr)
+    )
 
 
 def is_synapses(kernel: Kernel) -> bool:

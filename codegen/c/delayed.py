@@ -1,0 +1,247 @@
+"""Synapses with delays of their own in C.
+
+Sources of spikes: what a spike will deliver is added, when it happens, to the drives of the steps to come, so that one
+event costs its synapses once, whatever their delays. Other values: the same for all sources, with the rows of the block
+as lanes. Back through time: the gradients of the targets are kept for as long as the longest delay, rows as lanes, and
+every synapse reads the one of its delay.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from graphc.codegen.expr import Printer
+from graphc.codegen.writer import Writer
+from graphc.ir.ops import Read
+from graphc.ir.schedule import Kernel, Schedule
+from graphc.ir.synapses import DelayedSynapses
+
+from .address import Addresses, Members
+from .layout import Layout, each_vector, lanes_of
+from .rules import real
+
+SOURCES = 16  # source neurons of a share of a gradient are a multiple of these, so that no two threads share a line
+
+
+class StepDelayed:
+    """A sum over delayed synapses in the steps of a block."""
+
+    def __init__(
+        self, w: Writer, layout: Layout, at: Addresses, members: Members, printer: Printer, node: DelayedSynapses
+    ) -> None:
+        """Look up sizes, the list, and the history that is read."""
+        self.w, self.layout, self.at, self.members, self.printer, self.node = w, layout, at, members, printer, node
+        self.pre, self.post = (layout.schedule.sizes[a] for a in node.ends)
+        self.name, self.slots, self.rows = node.result.name, max(node.lags) + 1, layout.rows
+        self.weight, self.list, self.targets = (
+            at.pointer(layout.inputs[v].source) for v in (node.factor, *node.tables)
+        )
+        self.history = layout.kernel.graph.history(layout.reads[node.reads[0]].history)
+        self.lanes = lanes_of(layout.rows)
+        self.spikes = node.over == "pre" and self.history.value.type.dtype == "bool"
+        self.later = f"_m->later_{self.name}"
+
+    def start(self) -> None:
+        """Write what a block does before its first step: empty the sums to come, and add what is under way."""
+        self.members.add_plain(f"later_{self.name}[{self.slots}][{self.post}*{self.lanes}]", self.at.real)
+        self.w.line(f"__builtin_memset({self.later}, 0, sizeof {self.later});")
+        if self.node.over == "pre" and self.history.init:
+            slots, entry = self.layout.slots(self.history), self.layout.depth(self.history)
+            ring = f"_m->ring_{self.at.argument(self.history.name)}[({entry + 1} - _age + {slots})%{slots}]"
+            oldest = self.history.depth
+            with self.w.block(f"for (int64_t _age = {oldest}; _age >= 1; _age--) {{  // before the first step", "}"):
+                self._deliver(ring, "-_age", first=True)
+
+    def read(self) -> None:
+        """Write the drive of this step, where other loops read it."""
+        if self.node.over == "post":
+            self._gather()
+            return
+        w = self.w
+        self.members.add(f"now_{self.name}", self.node.result, self.at.real)
+        loop = f"for (int64_t _j = 0; _j < {self.post}; _j++)"
+        with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
+            w.line(f"const {self.at.real} *_sum = {self.later}[_t%{self.slots}];", self.node.result.loc)
+            if self.spikes:
+                w.line(f"if (!_wide) {loop} _m->now_{self.name}[_r][_j] = _sum[_r*{self.post} + _j];")
+                loop = f"else {loop}"
+            w.line(f"{loop} _m->now_{self.name}[_r][_j] = _sum[_j*{self.lanes} + _r];")
+
+    def finish(self) -> None:
+        """Write what a step does at its end, when the value of the history is known."""
+        w, step = self.w, self.at.step
+        if self.node.over == "post":
+            row = self.at.convert(self.at.kind(self.history.value), f"({self.at.row(self.history.value, '_r')})")
+            self._turn(row, f"{self.later}[{step}%{self.slots}]", self.post)
+            return
+        now = f"{self.later}[_t%{self.slots}]"
+        w.line(f"__builtin_memset({now}, 0, sizeof {now});")
+        slots = self.layout.slots(self.history)
+        self._deliver(f"_m->ring_{self.at.argument(self.history.name)}[_t%{slots}]", "_t", first=False)
+
+    def _deliver(self, source: str, t: str, first: bool) -> None:
+        """Write the delivery of what the sources sent at step `t`: of what was `first`, only what is still to come."""
+        w = self.w
+        w.line(f"const int64_t _to = {t};")
+        self._delays()
+        if self.spikes:
+            self.printer.used.add("_events_real")
+            self.members.add_plain(f"sent_{self.name}[{self.rows}][{self.pre + 16}]", "uint32_t")
+            self.members.add_plain(f"count_{self.name}[{self.rows}]", "int")
+            with w.block("if (!_wide) {  // few rows: from spike to spike"):
+                sent = f"_events_real({source}[_r], {self.pre}, _m->sent_{self.name}[_r])"
+                w.line(f"for (int64_t _r = 0; _r < _rows; _r++) _m->count_{self.name}[_r] = {sent};")
+                with self._each_delay(first):
+                    self._spread()
+            opening = "} else {  // many rows: all of them at once, from source to source"
+        else:
+            opening = "{"
+        with w.block(opening, "}"):
+            self.members.add_plain(f"lane_{self.name}[{self.pre}*{self.lanes}]", self.at.real)
+            self._turn(f"({source}[_r])", f"_m->lane_{self.name}", self.pre)
+            with self._each_delay(first):
+                self._spread_lanes()
+
+    def _delays(self) -> None:
+        lags = self.node.lags
+        self.w.line(f"static const int64_t _d[{len(lags)}] = {{{', '.join(map(str, lags))}}};")
+
+    @contextmanager
+    def _each_delay(self, first: bool) -> Iterator[None]:
+        """Open the loop over the delays: the sums at the end of each, and where its synapses begin."""
+        w = self.w
+        with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
+            if first:
+                w.line("if (_d[_q] + _to < 0) continue;")
+            w.line(f"{self.at.real} *_in = {self.later}[(_d[_q] + _to + {self.slots})%{self.slots}];")
+            w.line(f"const int32_t *_first = {self.list} + _q*{self.pre};")
+            yield
+
+    def _spread(self) -> None:
+        w = self.w
+        with (
+            w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"),
+            w.block(f"for (int _e = 0; _e < _m->count_{self.name}[_r]; _e++) {{", "}"),
+        ):
+            w.line(f"const int64_t _i = _m->sent_{self.name}[_r][_e];")
+            loop = "for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++)"
+            to = f"_in[_r*{self.post} + {self.targets}[_s]]"
+            w.line(f"{loop} {to} += {self.weight}[_s];", self.node.result.loc)
+
+    def _spread_lanes(self) -> None:
+        w, lane = self.w, f"_m->lane_{self.name} + _i*{self.lanes}"
+        with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
+            w.line(f"_vector _z[{self.lanes}/_LANES];")
+            w.line(f"{each_vector(self.lanes)} _z[_v] = *(const _vector *)({lane} + _v*_LANES);")
+            with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
+                w.line(f"{self.at.real} *_to = _in + (int64_t){self.targets}[_s]*{self.lanes};")
+                line = f"*(_vector *)(_to + _v*_LANES) += {self.weight}[_s]*_z[_v];"
+                w.line(f"{each_vector(self.lanes)} {line}", self.node.result.loc)
+
+    def _gather(self) -> None:
+        """Write the sum over the targets: every synapse reads the gradient that lies its delay ahead."""
+        w, kind, step = self.w, self.at.real, self.at.step
+        self.members.add(f"now_{self.name}", self.node.result, kind)
+        self.members.add_plain(f"sum_{self.name}[{self.pre}*{self.lanes}]", kind)
+        with w.block("{", "}"):
+            self._delays()
+            w.line(f"__builtin_memset(_m->sum_{self.name}, 0, sizeof _m->sum_{self.name});")
+            with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
+                w.line(f"const {kind} *_in = {self.later}[({step} + {self.slots} - _d[_q])%{self.slots}];")
+                w.line(f"const int32_t *_first = {self.list} + _q*{self.pre};")
+                with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
+                    sums, each = f"_m->sum_{self.name} + _i*{self.lanes}", each_vector(self.lanes)
+                    w.line(f"_vector _sum[{self.lanes}/_LANES];")
+                    w.line(f"{each} _sum[_v] = *(const _vector *)({sums} + _v*_LANES);")
+                    with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
+                        w.line(f"const {kind} *_g = _in + (int64_t){self.targets}[_s]*{self.lanes};")
+                        line = f"_sum[_v] += {self.weight}[_s]**(const _vector *)(_g + _v*_LANES);"
+                        w.line(f"{each} {line}", self.node.result.loc)
+                    w.line(f"{each} *(_vector *)({sums} + _v*_LANES) = _sum[_v];")
+            line = f"_m->now_{self.name}[_r][_i] = _m->sum_{self.name}[_i*{self.lanes} + _r];"
+            with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
+                w.line(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {line}")
+
+    def _turn(self, row: str, to: str, width: int) -> None:
+        """Write the rows of the block as lanes; lanes without a row are 0."""
+        with self.w.block(f"for (int64_t _r = 0; _r < {self.lanes}; _r++)"):
+            loop = f"for (int64_t _n = 0; _n < {width}; _n++)"
+            self.w.line(f"{loop} {to}[_n*{self.lanes} + _r] = _r < _rows ? {row}[_n] : {self.at.zero};")
+
+
+def is_delayed(kernel: Kernel) -> bool:
+    """Return whether `kernel` is the gradient of the weights of delayed synapses."""
+    return kernel.kind == "product" and kernel.strategy == "delayed synapses"
+
+
+def emit_delayed_gradient(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
+    """Write the function of the gradient of delayed weights: what a source sent, times what it met at its delay."""
+    (node,) = (n for n in kernel.graph.nodes if isinstance(n, DelayedSynapses))
+    reads = {n.result: n for n in kernel.graph.nodes if isinstance(n, Read)}
+    inputs = {i.value: i.source for i in kernel.graph.inputs}
+    history = kernel.graph.history(reads[node.reads[0]].history)
+    pre = schedule.sizes[node.ends[0]]
+    count = math.prod(schedule.sizes[a] for a in node.result.type.axes)
+    kind, lags = real(printer), node.lags
+
+    def place(name: str) -> int:
+        return kernel.arguments.index(name)
+
+    def row(name: str, first: str) -> tuple[str, str]:
+        stored = {"uint8": "uint8_t", "int32": "int32_t"}.get(schedule.buffers[name].storage, kind)
+        k = place(name)
+        return stored, f"(const {stored} *)_p[{k}] + {first}*_stride[{2 * k}] + _b*_stride[{2 * k + 1}]"
+
+    printer.used.add("_events_real")
+    g = place(inputs[node.factor])
+    with w.block(f"struct _{kernel.name} {{  // what a thread keeps of one step and sample", "};"):
+        w.line(f"{kind} sent[{pre}];")
+        w.line(f"uint32_t events[{pre + 16}];")
+    with w.block(f"void {kernel.name}(const int64_t *_size, void *const *_p, const int64_t *_stride) {{", "}"):
+        w.line("const int64_t _T = _size[0], _B = _size[1], _threads = _size[3];")
+        w.line(f"{kind} *_out = _p[{place(kernel.graph.outputs[0].name)}];")
+        for text, value in zip(("_list", "_post"), node.tables, strict=True):
+            w.line(f"const int32_t *{text} = _p[{place(inputs[value])}];")
+        w.line(f"static const int64_t _d[{len(lags)}] = {{{', '.join(map(str, lags))}}};")
+        w.line(f"const int64_t _share = ({pre} + {SOURCES}*_threads - 1)/({SOURCES}*_threads)*{SOURCES};")
+        w.line(f"__builtin_memset(_out, 0, (size_t){count}*sizeof *_out);")
+        w.line("#pragma omp parallel for num_threads((int)_threads) if (_threads > 1) schedule(static)")
+        with w.block("for (int64_t _part = 0; _part < _threads; _part++) {", "}"):
+            w.line(f"const int64_t _first = _part*_share, _left = {pre} - _first;")
+            w.line("const int64_t _width = _left < _share ? _left : _share;")
+            w.line("if (_width <= 0) continue;")
+            w.line(f"struct _{kernel.name} *_m = _take(sizeof *_m);")
+            start = -history.depth if history.init else 0
+            with (
+                w.block("for (int64_t _b = 0; _b < _B; _b++) {", "}"),
+                w.block(f"for (int64_t _t = {start}; _t < _T; _t++) {{", "}"),
+            ):
+                copy = f"for (int64_t _n = 0; _n < _width; _n++) _m->sent[_n] = ({kind})_from[_first + _n];"
+                if history.init:
+                    with w.block("if (_t < 0) {  // before the first step"):
+                        stored, text = row(history.init, f"(_t + {schedule.buffers[history.init].depth})")
+                        w.line(f"const {stored} *_from = {text};")
+                        w.line(copy)
+                    opening = "} else {"
+                else:
+                    opening = "{"
+                with w.block(opening, "}"):
+                    stored, text = row(inputs[history.value], "_t")
+                    w.line(f"const {stored} *_from = {text};")
+                    w.line(copy)
+                w.line("const int _count = _events_real(_m->sent, _width, _m->events);")
+                w.line("if (!_count) continue;")
+                with w.block(f"for (int64_t _q = 0; _q < {len(lags)}; _q++) {{", "}"):
+                    w.line("const int64_t _to = _t + _d[_q];")
+                    w.line("if (_to < 0 || _to >= _T) continue;")
+                    found = f"(const {kind} *)_p[{g}] + _to*_stride[{2 * g}] + _b*_stride[{2 * g + 1}]"
+                    w.line(f"const {kind} *_met = {found};  // the gradients of the targets, where the delay ends")
+                    w.line(f"const int32_t *_of = _list + _q*{pre} + _first;")
+                    with w.block("for (int _e = 0; _e < _count; _e++) {", "}"):
+                        w.line("const int64_t _i = _m->events[_e];")
+                        w.line(f"const {kind} _z = _m->sent[_i];")
+                        loop = "for (int64_t _s = _of[_i]; _s < _of[_i + 1]; _s++)"
+                        w.line(f"{loop} _out[_s] += _z*_met[_post[_s]];", node.result.loc)
+            w.line("free(_m);")
