@@ -30,6 +30,7 @@ from graphc.passes.observers import Dump
 from .buffers import Arena
 from .device import scheduled_for
 from .finite import Watch, check_watched, rows_of_checks, watched
+from .histories import ahead_gradient
 from .prologue import Prologue, Tensors
 from .stored import element_dtype, empty_as_numbers, row_shape
 
@@ -349,7 +350,8 @@ class Build:
                 if total is None:
                     total = torch.zeros((depth, *part.shape[1:]), dtype=part.dtype, device=part.device)
                 total[depth - part.shape[0] :] += part
-        return total
+        ahead = ahead_gradient(self.program, state, env)
+        return ahead if total is None else total if ahead is None else total + ahead
 
 
 def _initials(graph: Graph) -> list[str]:
