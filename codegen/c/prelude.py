@@ -123,6 +123,11 @@ static int _events_real(const real *x, int64_t count, uint32_t *events) {
     int found = 0;
     int64_t k = 0;
 COMPRESS
+    for (; k + 32 <= count; k += 32) {  // most are 0, often 32 in a row
+        int any = 0;
+        for (int j = 0; j < 32; j++) any |= x[k + j] != 0;
+        if (any) for (int64_t j = k; j < k + 32; j++) events[found] = (uint32_t)j, found += x[j] != 0;
+    }
     for (; k < count; k++) events[found] = (uint32_t)k, found += x[k] != 0;
     return found;
 }

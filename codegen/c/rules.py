@@ -22,8 +22,9 @@ def right_side(node: Node, printer: Printer) -> str:
         case Test(strict=strict):
             return f"{names[0]} {_fires(strict)} {number(0)} ? {number(1)} : {number(0)}"
         case Spike(strict=strict):
-            blocked = f" && {names[1]} <= {number(0)}" if len(names) > 1 else ""
-            return f"{names[0]} {_fires(strict)} {number(0)}{blocked} ? {number(1)} : {number(0)}"
+            # A choice inside a choice: compilers do not vectorize a condition of two parts.
+            blocked = f"{names[1]} > {number(0)} ? {number(0)} : " if len(names) > 1 else ""
+            return f"{blocked}{names[0]} {_fires(strict)} {number(0)} ? {number(1)} : {number(0)}"
         case Reset():
             return f"{names[1]} > {number(0)} ? {names[2]} : {names[0]}"
         case Count():
