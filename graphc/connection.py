@@ -214,6 +214,15 @@ def lower_weight(given: Any, connectivity: Connectivity, source: Any, sink: Any,
     return type(measured)(value, measured.dimension)
 
 
+def check_parameters(connection: Connection, loc: Loc) -> None:
+    """Raise where an array of a parameter per synapse has another shape than the weights."""
+    for p in connection.parameters:
+        value: Any = p.default
+        if is_array(value) and value.shape != connection.weight_shape:
+            message = f"parameter '{p.name}' of connection '{connection.name}' has shape {value.shape}"
+            raise DeclarationError(message, loc.entry("transmit"), f"the weights have {connection.weight_shape}")
+
+
 def check_sign(connection: Connection, loc: Loc) -> None:
     """Raise where a given weight has the other sign than the one declared; drawn weights are folded to it."""
     value = connection.weight

@@ -208,6 +208,9 @@ class Draft:
                 if isinstance(s, Signal) or s == weight:
                     shown = "gc.weight" if s == weight else f'gc.{s.side}("{s.signal}")'
                     self.fail(f"{entry.what} reads {shown}, which belongs to a connection", entry.loc)
+                elif isinstance(s, Parameter) and s.per == "synapse":
+                    hint = "read it in transmit= of connect"
+                    self.fail(f"{entry.what} reads '{s}', which is per synapse", entry.loc, hint)
                 elif not isinstance(s, Named) and s.name not in lets:
                     self._unknown(s, entry, lets)
 

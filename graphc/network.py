@@ -11,7 +11,7 @@ import sympy
 from graphc.ir.errors import DeclarationError, not_supported
 from graphc.ir.loc import Loc
 
-from .connection import Connection, check_sign, lower_sign, lower_transmit, lower_weight
+from .connection import Connection, check_parameters, check_sign, lower_sign, lower_transmit, lower_weight
 from .connectivity import Connectivity, Dense
 from .delay import lower_delay
 from .names import (
@@ -196,6 +196,7 @@ class Network:
         if shared is not None and sign is not None:
             raise DeclarationError(f"{label} shares a weight, whose owner has the sign", loc.entry("sign"))
         check_sign(connection, loc)
+        check_parameters(connection, loc)
         self.connections[connection.name] = connection
         return connection
 

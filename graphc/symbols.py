@@ -115,22 +115,24 @@ def inputs(names: str, *, shape: Any = None, on: Any = None) -> tuple[Input, ...
 def param(
     name: str, default: Any, *, learn: bool = False, per: Per = "population", min: Any = None, max: Any = None
 ) -> Parameter:
-    """Return a parameter of a neuron.
+    """Return a parameter of a neuron, or of the synapses of a connection.
 
     Args:
         name: its name in the equations and on the module, ``model.hid.tau``.
         default: number, quantity, array of one value per neuron, or distribution.
         learn: make it an nn.Parameter.
-        per: one value per "population" or per "neuron"; an array has one per neuron.
+        per: one value per "population" or per "neuron", where an array has one per neuron; or per "synapse", for use in
+            `transmit` of a connection, of the shape of its weights.
         min: lower bound, kept during learning.
         max: upper bound, kept during learning.
     """
     loc = Loc.caller()
     check_attribute_name(check_symbol_name(name, "a parameter", loc), "a parameter", loc)
-    if per in ("channel", "synapse"):
+    if per == "channel":
         not_supported(f'per="{per}" of parameter {name!r}', loc)
-    if per not in ("population", "neuron"):
-        raise DeclarationError(f"per={per!r} of parameter {name!r} is unknown", loc, 'use "population" or "neuron"')
+    if per not in ("population", "neuron", "synapse"):
+        hint = 'use "population", "neuron" or "synapse"'
+        raise DeclarationError(f"per={per!r} of parameter {name!r} is unknown", loc, hint)
     if not isinstance(learn, bool):
         raise DeclarationError(f"learn of parameter {name!r} must be True or False, not {learn!r}", loc)
     measured = measure(default, f"the default of parameter {name!r}", loc)
@@ -144,7 +146,7 @@ def param(
             kinds = [str(d) if d else "a number without a unit" for d in (other, dimension)]
             raise DeclarationError(f"{side} of parameter {name!r} is {kinds[0]}, its default {kinds[1]}", loc)
     check_bounds(name, measured.value, low, high, learn, loc)
-    place: Per = "neuron" if is_array(measured.value) else per
+    place: Per = "neuron" if is_array(measured.value) and per == "population" else per
     return Parameter(name, measured.value, learn, place, low, high, dimension)  # type: ignore[no-any-return]
 
 

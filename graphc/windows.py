@@ -35,7 +35,7 @@ class _Window(Connectivity):
                 raise DeclarationError(message, loc, f"declare it with a shape {wanted}")
         for what, value, least in (
             ("kernel", self.kernel, 1),
-            ("stride", self.stride, 1),
+            ("stride", self._stride, 1),
             ("padding", self.padding, 0),
         ):
             numbers = value if isinstance(value, (tuple, list)) else (value,)

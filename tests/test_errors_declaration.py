@@ -313,10 +313,7 @@ NETWORKS = {
     "negative delay": (lambda: build().connect("x", "hid", delay=-1), "is -1 steps"),
     "fractional delay": (lambda: build().connect("x", "hid", delay=1.5), "is 1.5"),
     "delay between steps": (lambda: build().connect("x", "hid", delay=1.5 * ms), "no multiple of dt"),
-    "delay per synapse": (lambda: build().connect("x", "hid", delay=np.ones((3, 4))), "is not supported yet"),
-    "sign": (lambda: build().connect("x", "hid", sign="excitatory"), "is not supported yet"),
     "plasticity": (lambda: build().connect("x", "hid", plasticity="stdp"), "is not supported yet"),
-    "transmit": (lambda: build().connect("x", "hid", transmit=gc.weight * gc.pre("v")), "is not supported yet"),
     "third factor": (
         lambda: [net := build(), net.connect("x", net.connect("hid", "out"))],
         "(a third factor) is not supported yet",

@@ -86,7 +86,7 @@ def autograd_of_the_interpreter(model, x, loss):
     env |= {f"{n}@initial": v for n, v in state.items() if n != "t"}
     done = interpret(program, {**env, "inp": x, "@t": torch.tensor(0)})
     leaves = {n: p for n, p in named.items()}
-    grads = torch.autograd.grad((done["hid"] * loss).sum(), list(leaves.values()))
+    grads = torch.autograd.grad((done["hid.output"] * loss).sum(), list(leaves.values()))
     return dict(zip(leaves, grads, strict=True))
 
 
