@@ -63,6 +63,14 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What is done of a block of steps before the next stage begins: products of all its steps, or a loop over them."""
+
+    graph: Graph
+    loops: tuple[tuple[Node, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StepBuffer:
     """A tensor (B, N) that the parts of a step hand on, to each other or to the next step.
 
@@ -93,6 +101,8 @@ class Kernel:
         parts: of a stepwise kernel, what is launched at every step: products, and loops over the neurons of one axis.
         buffers: what these parts hand on.
         reason: why this strategy was chosen, for `explain()`.
+        tile: steps that go together.
+        stages: of a kernel on a CPU with a tile of more than 1, what a block of these steps consists of.
     """
 
     name: str
@@ -107,6 +117,8 @@ class Kernel:
     parts: tuple[Kernel, ...] = ()
     buffers: tuple[StepBuffer, ...] = ()
     reason: str = ""
+    tile: int = 1
+    stages: tuple[Stage, ...] = ()
 
     @property
     def reads(self) -> tuple[str, ...]:

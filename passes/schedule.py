@@ -32,9 +32,10 @@ from graphc.ir import (
 
 from .fuse import loops_of
 from .partition import PRODUCTS
-from .phases import phases_of, split_axes, split_parts
+from .phases import MIXING, phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
+from .tile_time import stages_of
 
 Dtype = Literal["float32", "float64"]
 
@@ -72,7 +73,7 @@ def schedule(
         elif target == "triton":
             kernels += _triton_loops(region, program, device, dtype, precision, tuned or {})
         else:
-            kernels.append(_loop(region, _c_layout(region.graph, program, tuned or {})))
+            kernels.append(_c_loop(region, program, tuned or {}))
     return Schedule(
         target=target,
         dtype=dtype,
@@ -112,6 +113,23 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
         checks=checks(graph),
         reason=layout.reason,
     )
+
+
+def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) -> Kernel:
+    """Return a loop that takes as many steps together as delays allow."""
+    layout = _c_layout(region.graph, program, tuned)
+    kernel, tile = _loop(region, layout), tile_of(region, tuned)
+    if not all(isinstance(n, MIXING) for n in region.graph.nodes if isinstance(n, PRODUCTS)):
+        return kernel
+    if tile < 2:
+        return kernel
+    graph, stages = stages_of(region.graph, tile)
+    return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
+
+
+def tile_of(region: Region, tuned: Mapping[str, int | str]) -> int:
+    """Return how many steps go together: what the delays allow, or less where `schedule=` says so."""
+    return min(region.tile, int(tuned.get("tile_time", region.tile)))
 
 
 def has_product(graph: Graph) -> bool:

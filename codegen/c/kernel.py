@@ -13,6 +13,7 @@ from .block import write_finish, write_start, write_sum
 from .layout import Layout, lay_out
 from .rules import right_side
 from .step import Step
+from .tiles import write_tiles
 
 
 def emit_steps(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
@@ -71,8 +72,11 @@ class _Skeleton:
             w.line(f"const int64_t _n0 = _item%_chunks*{layout.chunk}, _left = {layout.split} - _n0;")
             w.line(f"const int64_t _width = _left < {layout.chunk} ? _left : {layout.chunk};")
         write_start(w, layout, self.at, self.members)
-        with w.block(f"for (int64_t {step} = 0; {step} < _T; {step}++) {{", "}"):
-            self.step.write()
+        if layout.tile > 1:
+            write_tiles(w, layout, self.members, self.printer)
+        else:
+            with w.block(f"for (int64_t {step} = 0; {step} < _T; {step}++) {{", "}"):
+                self.step.write()
         write_finish(w, layout, self.at)
         if any(self.at.streams(o.name) for o in self._outputs("sequence")):
             w.line("_fence();")

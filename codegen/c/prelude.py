@@ -192,6 +192,24 @@ _INLINE void _gather(
     if (vectors) _gather_part(vectors, rest, events, value, count, w + whole, columns, out + whole);
 }
 """,
+    "_gather_rows": """\
+// The same for many rows; all of them use the columns that stay in registers together, while their weights are near.
+_FUSED static void _gather_rows(
+    int64_t rows, const uint32_t *events, int64_t stride, const int *count, const real *w, const int64_t columns,
+    real *out) {
+    const int64_t wide = 16*_LANES, whole = columns < _LANES ? 0 : columns/wide*wide, rest = columns - whole;
+    for (int64_t c = 0; c < whole; c += wide)
+        for (int64_t r = 0; r < rows; r++)
+            _gather_part(16, wide, events + r*stride, 0, count[r], w + c, columns, out + r*columns + c);
+    if (columns < _LANES) {
+        for (int64_t r = 0; r < rows; r++) _gather(events + r*stride, 0, count[r], w, columns, out + r*columns);
+    } else if (rest) {
+        const int vectors = (int)((rest + _LANES - 1)/_LANES);
+        for (int64_t r = 0; r < rows; r++)
+            _gather_part(vectors, rest, events + r*stride, 0, count[r], w + whole, columns, out + r*columns + whole);
+    }
+}
+""",
     "_dense": """\
 // out[r] = x[r] @ w for rows of x: _TILE rows by two vectors of columns at a time, in registers.
 #if defined(__AVX512F__)
