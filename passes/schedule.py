@@ -39,6 +39,9 @@ from .tile_time import stages_of
 
 Dtype = Literal["float32", "float64"]
 
+BLOCK = 1 << 18
+"""Numbers that one stage of a block of steps may hand on to the next on a CPU: more would not stay in its caches."""
+
 
 def schedule(
     program: Program,
@@ -116,12 +119,12 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
 
 
 def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) -> Kernel:
-    """Return a loop that takes as many steps together as delays allow."""
+    """Return a loop that takes as many steps together as delays allow, and as its caches have room for."""
     layout = _c_layout(region.graph, program, tuned)
-    kernel, tile = _loop(region, layout), tile_of(region, tuned)
-    if not all(isinstance(n, MIXING) for n in region.graph.nodes if isinstance(n, PRODUCTS)):
-        return kernel
-    if tile < 2:
+    kernel, products = _loop(region, layout), [n for n in region.graph.nodes if isinstance(n, PRODUCTS)]
+    widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
+    tile = min(tile_of(region, tuned), BLOCK // (layout.options["rows"] * widest))
+    if tile < 2 or not all(isinstance(n, MIXING) for n in products):
         return kernel
     graph, stages = stages_of(region.graph, tile)
     return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)

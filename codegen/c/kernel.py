@@ -13,7 +13,7 @@ from .block import write_finish, write_start, write_sum
 from .layout import Layout, lay_out
 from .rules import right_side
 from .step import Step
-from .tiles import write_tiles
+from .tiles import write_panels, write_tiles
 
 
 def emit_steps(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
@@ -43,6 +43,7 @@ class _Skeleton:
         self._arguments()
         self._constants()
         turned = self._transposes()
+        panels = write_panels(w, layout, at) if layout.tile > 1 else []
         w.line(f"const int64_t _blocks = (_B + {layout.rows - 1})/{layout.rows};")
         sums = self._outputs("sum")
         for output in sums:
@@ -63,6 +64,8 @@ class _Skeleton:
             write_sum(w, layout, at, output.name, output.value)
         for name in turned:
             w.line(f"free(_turned_{name});")
+        for name in panels:
+            w.line(f"free({name});")
 
     def _block(self) -> None:
         w, layout, step = self.w, self.layout, self.at.step

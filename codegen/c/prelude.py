@@ -276,6 +276,38 @@ _FUSED static void _dense(
     }
 }
 """,
+    "_panels": """\
+// The columns of a matrix, two vectors of them at a time, each time with its rows one after the other: a product of
+// many rows finds them near, whatever the stride of w. The last columns overlap those before.
+static real *_panels(const real *w, int64_t depth, int64_t columns) {
+    const int64_t width = 2*_LANES;
+    if (columns < width) return 0;
+    real *packed = _take((size_t)((columns + width - 1)/width*width*depth)*sizeof(real)), *panel = packed;
+    for (int64_t at = 0; at < columns; at += width, panel += depth*width) {
+        const int64_t c = at + width <= columns ? at : columns - width;
+        for (int64_t k = 0; k < depth; k++) __builtin_memcpy(panel + k*width, w + k*columns + c, sizeof(real)*width);
+    }
+    return packed;
+}
+
+_FUSED static void _dense_panels(
+    int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w, const real *panels,
+    real *out, int64_t out_stride) {
+    const int64_t width = 2*_LANES;
+    if (!panels || rows < _TILE) {
+        _dense(rows, depth, columns, x, x_stride, w, out, out_stride);
+        return;
+    }
+    for (int64_t at = 0; at < columns; at += width, panels += depth*width) {
+        const int64_t c = at + width <= columns ? at : columns - width;
+        for (int64_t next = 0; next < rows; next += _TILE) {
+            const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
+            _dense_part(
+                _TILE, 2, depth, x + r*x_stride, x_stride, panels, width, out + r*out_stride + c, out_stride);
+        }
+    }
+}
+""",
     "_scatter": """\
 // dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones. The vectors of a row do not
 // overlap: a load that needs parts of two stores waits for both.
