@@ -8,6 +8,7 @@ from typing import Literal
 
 from .graph import Graph
 from .node import Node, Value
+from .ops import Read
 from .types import Type
 
 Storage = Literal["real", "narrow", "condition", "uint8", "bits", "int32"]
@@ -119,6 +120,16 @@ class Kernel:
     reason: str = ""
     tile: int = 1
     stages: tuple[Stage, ...] = ()
+
+    def heard_slots(self, value: Value) -> int:
+        """Return the slots of what programs of the cooperative strategy tell each other: none is read and written.
+
+        What is read `delay` steps later is told for `tile` steps, what the end of a block reads for two blocks.
+        """
+        if self.tile == 1:
+            return 2
+        node = self.graph.definition().get(value)
+        return node.delay + self.tile if isinstance(node, Read) else 2 * self.tile
 
     @property
     def reads(self) -> tuple[str, ...]:

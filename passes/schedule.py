@@ -35,7 +35,7 @@ from .partition import PRODUCTS
 from .phases import MIXING, phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
-from .tile_time import stages_of
+from .tile_time import between_barriers, stages_of
 
 Dtype = Literal["float32", "float64"]
 
@@ -175,10 +175,22 @@ def _triton_loops(
         kernel = _loop(region, layout, graph)
         if layout.strategy in ("cooperative", "stepwise"):
             kernel = replace(kernel, phases=phases_of(graph))
+        if has_product(graph) and (tile := tile_of(region, tuned)) > 1:
+            kernel = _wait_less(kernel, tile)
         if layout.strategy == "stepwise":
             kernel = split_parts(kernel, precision)
         kernels.append(kernel)
     return [*kernels, *(_product(region, node, graph) for node, graph in reductions)]
+
+
+def _wait_less(kernel: Kernel, tile: int) -> Kernel:
+    """Return a loop whose delays allow `tile` steps to go together; its programs, if they wait, do so once in these."""
+    several = between_barriers(kernel.graph, tile) if kernel.strategy == "cooperative" else None
+    if several is None:
+        return replace(kernel, reason=f"{kernel.reason}; step by step, although delays allow {tile} steps together")
+    graph, phases = several
+    reason = f"{kernel.reason}; one barrier for {tile} steps, of which each makes its own products"
+    return replace(kernel, graph=graph, loops=loops_of(graph), phases=phases, tile=tile, reason=reason)
 
 
 def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:

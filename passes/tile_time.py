@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from graphc.ir import Graph, Map, Names, Node, Program, Read, Reduce, Region, Stage, Value, symbol
+from graphc.ir import Graph, Map, Names, Node, Phase, Program, Read, Reduce, Region, Stage, Value, symbol
 
 from .fuse import loops_of
 from .partition import PRODUCTS
+from .phases import phases_of
 
 MOST = 32
 """Steps that go together at most: what a block of them hands on takes memory."""
@@ -212,3 +213,24 @@ def _obstacle(graph: Graph) -> str:
     return (
         "its numbers depend on a state" if any(_is_number(c.current) for c in graph.carries) else "no cycle has a delay"
     )
+
+
+def between_barriers(graph: Graph, tile: int) -> tuple[Graph, tuple[Phase, ...]] | None:
+    """Return a loop and its phases whose neurons need to hear of each other once in `tile` steps only, else None.
+
+    Either all products read what was told before the block, or all are made after its steps for the next block, and
+    nothing but histories needs their results.
+    """
+    kept, _ = stages_of(graph, tile)
+    phases = phases_of(kept)
+    reads = {n.result: n.delay for n in kept.nodes if isinstance(n, Read)}
+    if len(phases) == 1:
+        told = all(reads.get(n.operands[0], 0) >= tile for n in phases[0].products)
+        return (kept, phases) if told else None
+    if len(phases) > 2 or phases[0].products:
+        return None
+    late = {n.result for n in (*phases[1].products, *phases[1].nodes)}
+    wanted = {v for n in phases[0].nodes for v in n.operands} | {o.value for o in kept.outputs}
+    wanted |= {c.next for c in kept.carries}
+    apart = late.isdisjoint(wanted) and all(late.issuperset(n.operands) for n in phases[1].nodes)
+    return (kept, phases) if apart else None
