@@ -77,7 +77,8 @@ class TiledEmitter(CooperativeEmitter):
         with self.w.block(f"if (({self.counter} + 1) % {self.tile} == 0) | ({self.counter} + 1 == _T):"):
             self.w.line(ARRIVE)
             self.w.line(WAIT)
-            with self.w.block(f"for _q in range({self.counter} - {self.counter} % {self.tile}, {self.counter} + 1):"):
+            first, last = f"{self.counter} - {self.counter} % {self.tile}", f"{self.counter} + 1"
+            with self.w.block(f"for _q in tl.range({first}, {last}, num_stages=1):"):  # stages take shared memory
                 self._follow(names)
             self.w.line("tl.debug_barrier()")
 
