@@ -190,12 +190,25 @@ def _keep(graph: Graph, level: dict[Value, int]) -> tuple[Graph, dict[Value, int
 def _describe(graph: Graph, tile: int) -> str:
     """Return in words what sets the tile."""
     if tile > 1:
-        read = {n.history: n.delay for n in graph.nodes if isinstance(n, Read) and n.delay >= tile}
-        least = min(read.values())
-        names = ", ".join(sorted(name for name, delay in read.items() if delay == least))
+        found = _reads_on_cycles(graph)
+        least = min(n.delay for n in found)
+        names = ", ".join(sorted({n.history for n in found if n.delay == least}))
         capped = f", of which {MOST} at most go together" if least > MOST else ""
         return f"{graph.name}: {tile} steps at once, {names} is read {least} back{capped}"
     return f"{graph.name}: step by step, {_obstacle(graph)}"
+
+
+def _reads_on_cycles(graph: Graph) -> list[Read]:
+    """Return the reads on the cycles that products lie on."""
+    import networkx
+
+    definition = graph.definition()
+    found: list[Read] = []
+    for members in networkx.strongly_connected_components(graph.to_networkx()):
+        nodes = [definition[v] for v in members if v in definition]
+        if any(isinstance(n, PRODUCTS) for n in nodes):
+            found += [n for n in nodes if isinstance(n, Read)]
+    return found
 
 
 def _obstacle(graph: Graph) -> str:

@@ -130,9 +130,7 @@ class _Products:
         read = layout.reads[source]
         history = self.at.graph.history(read.history)
         name, slots = self.at.argument(history.name), layout.slots(history)
-        with w.block(
-            "for (int64_t _d = 0, _some; _d < _steps; _d += _some) {  // as many steps as no ring ends between", "}"
-        ):
+        with w.block("for (int64_t _d = 0, _some; _d < _steps; _d += _some) {  // up to the end of the ring", "}"):
             w.line(f"const int64_t _slot = (_begin + _d + {slots - read.delay})%{slots};")
             w.line(f"_some = {slots} - _slot < _steps - _d ? {slots} - _slot : _steps - _d;")
             use("_some*_rows", f"_m->ring_{name}[_slot*_rows]", "_d*_rows")
