@@ -64,6 +64,7 @@ def _kernel(kernel: Kernel) -> str:
         lines += [f"  loop {number}:"] + [f"    {_node(node)}" for node in loop]
     for number, stage in enumerate(kernel.stages):
         lines += [f"  stage {number}:"] + [f"    {_node(node)}" for node in stage.graph.nodes]
+        lines += [f"    history {h.name} <- %{h.value.name}" for h in stage.graph.histories]
     return "\n".join(lines)
 
 
