@@ -13,12 +13,19 @@ from graphc.ir import DeviceSpec, TargetError, show
 from graphc.passes import schedule, tile_time
 from graphc.passes.tile_time import MOST, TileTime
 
+from .models.passes import assert_same_numbers, experiments, until
 from .models.triton_kernels import trained
 
 h, x = gc.state("h"), gc.input("x")
 RATE = gc.Neuron("Rate", update={h: 0.8 * h + gc.softplus(x) - 0.6})
+EXPERIMENTS = experiments()
 scheduling = sys.modules["graphc.passes.schedule"]  # `graphc.passes.schedule` is the function
 SIZE, INPUTS, OFF = 19, 6, {"tile_time": 1}
+
+
+@pytest.fixture(autouse=True)
+def passes_are_not_compared_again(monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
 
 
 def network(*delays: int, neuron=gc.zoo.CuBaLIF, back: int | None = None, across: int = 0) -> gc.Network:
@@ -122,6 +129,11 @@ def test_tile_time_twice_is_the_same_object():
     assert TileTime().run(program) is program
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_tile_time_keeps_the_numbers(name):
+    assert_same_numbers(EXPERIMENTS[name], *until("tile-time", EXPERIMENTS[name]))
+
+
 def test_the_printer_shows_the_tile():
     text = show(trained(network(4)))
     assert "steps by 4 graph forward_1:" in text and "reverse backward by 4 graph backward_3:" in text
@@ -156,7 +168,7 @@ def test_c_computes_the_same_as_step_by_step_and_as_the_reference(name, steps):
         assert torch.equal(ours["y"][..., 3:], wanted["y"][..., 3:]) and wanted["y"][..., 3:].any()
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(1, 23),
     st.lists(st.integers(1, 9), min_size=1, max_size=2),
