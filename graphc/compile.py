@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .inspect import Inspection
 
 TARGETS = ("auto", "c", "triton", "reference")
-TAKES: Mapping[str, tuple[str, ...]] = {"c": ("rows",), "reference": ()}
+TAKES: Mapping[str, tuple[str, ...]] = {"c": ("rows", "tile_time"), "reference": ()}
 """What `schedule=` may hold for targets that do not know all of it."""
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
@@ -50,7 +50,8 @@ def compile(
             and the factors of products are rounded to; "tf32" rounds factors alone. For target "triton".
         schedule: replaces what the resource model of target "triton" chooses: "strategy" ("elementwise", "resident",
             "cooperative" or "stepwise", for loops that multiply), and tiles "rows", "columns", "warps", "unroll",
-            "block", each a power of two. Target "c" takes "rows" alone, "reference" nothing.
+            "block", each a power of two; "tile_time" is the most steps that go together where delays allow it, 1 for
+            none. Target "c" takes "rows" and "tile_time", "reference" nothing.
         observers: told of every pass, after those that GRAPHC_DUMP and GRAPHC_VERIFY ask for.
 
     Raises:

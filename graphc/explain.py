@@ -199,6 +199,7 @@ def _kernel(kernel: Kernel) -> str:
     direction = "time loop" if kernel.kind == "steps" else "reverse time loop"
     loops = [len(loop) for loop in kernel.loops]
     fused = f"{sum(loops)} operations fused into {len(loops)} loop{'s' * (len(loops) != 1)}"
+    options += f", {kernel.tile} steps together" * (kernel.tile > 1)
     layout = f"{kernel.strategy}{options} ({kernel.reason})"
     return f"{kernel.name} ({half}): {direction}, {layout}; {fused}; {_products(kernel.graph)}"
 

@@ -27,7 +27,7 @@ from .ops import (
 )
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
-from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, StepBuffer, Storage
+from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, Stage, StepBuffer, Storage
 from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
 from .types import Type, join
 from .verify import verify
@@ -70,6 +70,7 @@ __all__ = [
     "Schedule",
     "Spike",
     "Spread",
+    "Stage",
     "StepBuffer",
     "StopGradient",
     "Storage",

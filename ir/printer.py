@@ -25,7 +25,8 @@ def _program(program: Program) -> str:
     parts += [f"  parameter {p.name}: {p.type}{' learned' if p.learn else ''}" for p in program.parameters]
     parts.append(_indent(f"initial {_graph(program.initial)}"))
     for region in program.regions:
-        parts.append(_indent(f"{region.kind}{' backward' if region.backward else ''} {_graph(region.graph)}"))
+        head = region.kind + " backward" * region.backward + f" by {region.tile}" * (region.tile > 1)
+        parts.append(_indent(f"{head} {_graph(region.graph)}"))
     return "\n".join(parts)
 
 
@@ -55,12 +56,16 @@ def _schedule(schedule: Schedule) -> str:
 
 def _kernel(kernel: Kernel) -> str:
     options = "".join(f" {key}={value}" for key, value in kernel.options.items())
-    lines = [f"kernel {kernel.name} {kernel.kind} {kernel.strategy}{options}"]
+    tile = f" tile={kernel.tile}" * (kernel.tile > 1)
+    lines = [f"kernel {kernel.name} {kernel.kind} {kernel.strategy}{options}{tile}"]
     lines += [f"  reads {name}" for name in kernel.reads] + [f"  writes {name}" for name in kernel.writes]
     lines += [f"  hands on {_step_buffer(b)}" for b in kernel.buffers]
     lines += [_indent(_kernel(part)) for part in kernel.parts]
-    for number, loop in enumerate(kernel.loops if not kernel.parts else ()):
+    for number, loop in enumerate(kernel.loops if not kernel.parts and not kernel.stages else ()):
         lines += [f"  loop {number}:"] + [f"    {_node(node)}" for node in loop]
+    for number, stage in enumerate(kernel.stages):
+        lines += [f"  stage {number}:"] + [f"    {_node(node)}" for node in stage.graph.nodes]
+        lines += [f"    history {h.name} <- %{h.value.name}" for h in stage.graph.histories]
     return "\n".join(lines)
 
 

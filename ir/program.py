@@ -17,12 +17,14 @@ RegionKind = Literal["once", "steps", "reverse", "all_steps"]
 class Region:
     """A graph and how often it runs: `once` a call, for t ascending (`steps`) or descending (`reverse`) or at once.
 
-    A graph of kind all_steps has no carries; a Read in it is a shift of the sequence.
+    A graph of kind all_steps has no carries; a Read in it is a shift of the sequence. `tile` is how many steps a loop
+    can take together: no product needs what the block of these steps makes after it.
     """
 
     kind: RegionKind
     graph: Graph
     backward: bool = False
+    tile: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

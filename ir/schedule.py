@@ -8,6 +8,7 @@ from typing import Literal
 
 from .graph import Graph
 from .node import Node, Value
+from .ops import Read
 from .types import Type
 
 Storage = Literal["real", "narrow", "condition", "uint8", "bits", "int32"]
@@ -63,6 +64,14 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What is done of a block of steps before the next stage begins: products of all its steps, or a loop over them."""
+
+    graph: Graph
+    loops: tuple[tuple[Node, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StepBuffer:
     """A tensor (B, N) that the parts of a step hand on, to each other or to the next step.
 
@@ -93,6 +102,8 @@ class Kernel:
         parts: of a stepwise kernel, what is launched at every step: products, and loops over the neurons of one axis.
         buffers: what these parts hand on.
         reason: why this strategy was chosen, for `explain()`.
+        tile: steps that go together.
+        stages: of a kernel on a CPU with a tile of more than 1, what a block of these steps consists of.
     """
 
     name: str
@@ -107,6 +118,18 @@ class Kernel:
     parts: tuple[Kernel, ...] = ()
     buffers: tuple[StepBuffer, ...] = ()
     reason: str = ""
+    tile: int = 1
+    stages: tuple[Stage, ...] = ()
+
+    def heard_slots(self, value: Value) -> int:
+        """Return the slots of what programs of the cooperative strategy tell each other: none is read and written.
+
+        What is read `delay` steps later is told for `tile` steps, what the end of a block reads for two blocks.
+        """
+        if self.tile == 1:
+            return 2
+        node = self.graph.definition().get(value)
+        return node.delay + self.tile if isinstance(node, Read) else 2 * self.tile
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -250,14 +250,28 @@ def temporaries(schedule: Schedule, kernel: Kernel, steps: int, batch: int) -> l
         rings = [
             (h.depth + 1) * _row(schedule, h.value.type, "real", batch)
             for h in kernel.graph.histories
-            if h.depth > _KEPT_RINGS
+            if h.depth > _KEPT_RINGS or 1 < kernel.tile <= h.depth
         ]
-        return rings + [_row(schedule, b.type, b.storage, batch) for b in kernel.buffers]
+        handed = [_row(schedule, b.type, b.storage, batch) for b in kernel.buffers]
+        return rings + _heard(schedule, kernel, batch) + handed
     if kernel.strategy == "sum":
         return []
     factor = "narrow" if schedule.precision in ("bfloat16", "float16") else "real"
     copied = [i for i in kernel.graph.inputs if schedule.buffers[i.source].storage != factor]
     return [_row(schedule, i.value.type, factor, batch) * (steps if i.kind == "sequence" else 1) for i in copied]
+
+
+def _heard(schedule: Schedule, kernel: Kernel, batch: int) -> list[int]:
+    """Return the sizes of what programs tell each other of more than the step and the next."""
+    if kernel.tile == 1:
+        return []
+    heard = dict.fromkeys(n.operands[0] for phase in kernel.phases for n in phase.products)
+    wide = "narrow" if schedule.precision in ("bfloat16", "float16") else "real"
+    byte = schedule.precision == "float32"
+    return [
+        kernel.heard_slots(v) * _row(schedule, v.type, "uint8" if byte and v.type.dtype == "bool" else wide, batch)
+        for v in heard
+    ]
 
 
 def traffic(schedule: Schedule, kernel: Kernel) -> int:

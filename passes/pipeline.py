@@ -12,6 +12,7 @@ from .partition import Partition
 from .prologue import SplitPrologue
 from .simplify import Simplify
 from .sparsity import Sparsity
+from .tile_time import TileTime
 
 
 def pipeline(request: Request) -> tuple[Pass, ...]:
@@ -26,5 +27,6 @@ def pipeline(request: Request) -> tuple[Pass, ...]:
         Partition(),
         Materialize(),  # after partition: what crosses a stage is stored anyway
         Simplify(),  # what materialize computes again may stand twice
+        TileTime(),  # after every pass that may put a node on a cycle
         Fuse(),  # last: every pass before it may add nodes
     )

@@ -35,11 +35,17 @@ from graphc.ir import (
 
 from .fuse import loops_of
 from .partition import PRODUCTS, is_product
-from .phases import phases_of, split_axes, split_parts
+from .phases import MIXING, phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
+from .tile_time import between_barriers, stages_of
 
 Dtype = Literal["float32", "float64"]
+MULTIPLY = (*PRODUCTS, Synapses, DelayedSynapses)
+"""What reads a weight."""
+
+BLOCK = 1 << 18
+"""Numbers that one stage of a block of steps may hand on to the next on a CPU: more would not stay in its caches."""
 
 
 def schedule(
@@ -75,7 +81,7 @@ def schedule(
         elif target == "triton":
             kernels += _triton_loops(region, program, device, dtype, precision, tuned or {})
         else:
-            kernels.append(_loop(region, _c_layout(region.graph, program, tuned or {})))
+            kernels.append(_c_loop(region, program, tuned or {}))
     return Schedule(
         target=target,
         dtype=dtype,
@@ -117,9 +123,26 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
     )
 
 
+def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) -> Kernel:
+    """Return a loop that takes as many steps together as delays allow, and as its caches have room for."""
+    layout = _c_layout(region.graph, program, tuned)
+    kernel, products = _loop(region, layout), [n for n in region.graph.nodes if isinstance(n, MULTIPLY)]
+    widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
+    tile = min(tile_of(region, tuned), BLOCK // (layout.options["rows"] * widest))
+    if tile < 2 or not all(isinstance(n, MIXING) for n in products):
+        return kernel
+    graph, stages = stages_of(region.graph, tile)
+    return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
+
+
+def tile_of(region: Region, tuned: Mapping[str, int | str]) -> int:
+    """Return how many steps go together: what the delays allow, or less where `schedule=` says so."""
+    return min(region.tile, int(tuned.get("tile_time", region.tile)))
+
+
 def has_product(graph: Graph) -> bool:
     """Whether the loop multiplies by a weight at every step."""
-    return any(isinstance(n, (*PRODUCTS, Synapses, DelayedSynapses)) for n in graph.nodes)
+    return any(isinstance(n, MULTIPLY) for n in graph.nodes)
 
 
 def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
@@ -161,10 +184,22 @@ def _triton_loops(
         kernel = _loop(region, layout, graph)
         if layout.strategy in ("cooperative", "stepwise"):
             kernel = replace(kernel, phases=phases_of(graph))
+        if has_product(graph) and (tile := tile_of(region, tuned)) > 1:
+            kernel = _wait_less(kernel, tile)
         if layout.strategy == "stepwise":
             kernel = split_parts(kernel, precision)
         kernels.append(kernel)
     return [*kernels, *(_product(region, node, graph) for node, graph in reductions)]
+
+
+def _wait_less(kernel: Kernel, tile: int) -> Kernel:
+    """Return a loop whose delays allow `tile` steps to go together; its programs, if they wait, do so once in these."""
+    several = between_barriers(kernel.graph, tile) if kernel.strategy == "cooperative" else None
+    if several is None:
+        return replace(kernel, reason=f"{kernel.reason}; step by step, although delays allow {tile} steps together")
+    graph, phases = several
+    reason = f"{kernel.reason}; one barrier for {tile} steps, of which each makes its own products"
+    return replace(kernel, graph=graph, loops=loops_of(graph), phases=phases, tile=tile, reason=reason)
 
 
 def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:

@@ -16,7 +16,8 @@ Dtype = Literal["float32", "float64"]
 Strategy = Literal["rows", "elementwise", "resident", "cooperative", "stepwise"]
 STRATEGIES = ("elementwise", "resident", "cooperative", "stepwise")
 TILES = {"rows": (1, 128), "columns": (16, 256), "warps": (1, 32), "unroll": (1, 16), "block": (16, 8192)}
-OPTIONS = ("strategy", *TILES)
+LIMITS = {**TILES, "tile_time": (1, 32)}
+OPTIONS = ("strategy", *LIMITS)
 """What `schedule=` of gc.compile may hold, and the least and the most of it."""
 
 RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, "float64": 64}
@@ -153,7 +154,7 @@ def check_options(tuned: Mapping[str, int | str], loc: Loc | None = None) -> Non
         elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise TargetError(f"{name}={value!r} of schedule= is no positive int", loc, f"such as {name}=16")
         else:
-            least, most = TILES[name]
+            least, most = LIMITS[name]
             if not least <= value <= most:
                 message = f"{name}={value} of schedule= is not within {least} to {most}"
                 raise TargetError(message, loc, f"such as {name}=16")

@@ -27,7 +27,7 @@ def built(neuron: str, size: int, precision: str, arch: int | str = 90, half: st
 
 @pytest.mark.parametrize("half", ["forward", "backward"])
 def test_text_of_a_cooperative_kernel(golden, half):
-    made, kernels = loops("ALIF", 300, "bfloat16", delay=2)
+    made, kernels = loops("ALIF", 300, "bfloat16", delay=2, tile_time=1)
     text = emit(replace(made, kernels=tuple(kernels)))[half]
     golden(re.sub(r"(\w+\.py):\d+", r"\1", text))
 

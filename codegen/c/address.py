@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from graphc.codegen.expr import Printer
+from graphc.ir.graph import Graph
 from graphc.ir.node import Value
 
 from .layout import Layout, Sink
@@ -21,10 +22,14 @@ class Members:
     arrays: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, value: Value, kind: str, slots: int = 0) -> None:
-        """Add ``name[slots][rows][neurons]``, without slots where there are none."""
-        self.arrays.setdefault(
-            f"{name}{f'[{slots}]' if slots else ''}[{self.layout.rows}][{self._neurons(value)}]", kind
-        )
+        """Add ``name[slots][rows][neurons]``, without slots where there are none.
+
+        Where steps go together it is ``name[slots*rows][neurons]``, of which fewer rows lie without gaps.
+        """
+        rows = f"[{self.layout.rows}]"
+        if slots:
+            rows = f"[{slots}*{self.layout.rows}]" if self.layout.tile > 1 else f"[{slots}]{rows}"
+        self.arrays.setdefault(f"{name}{rows}[{self._neurons(value)}]", kind)
 
     def add_row(self, name: str, value: Value, kind: str) -> None:
         """Add one row, which the rows of the block use in turn."""
@@ -41,9 +46,9 @@ class Members:
 class Addresses:
     """Texts for the values and buffers of one kernel, inside the loop over the rows `_r` of a block."""
 
-    def __init__(self, layout: Layout, printer: Printer) -> None:
-        """Remember the layout and the real type."""
-        self.layout, self.graph = layout, layout.kernel.graph
+    def __init__(self, layout: Layout, printer: Printer, graph: Graph | None = None) -> None:
+        """Remember the layout and the real type, and `graph` that has all histories where `layout` is of a stage."""
+        self.layout, self.graph = layout, graph or layout.kernel.graph
         self.real, self.zero = real(printer), printer.dialect.number(0)
         self.step = "_k" if layout.reverse else "_t"
 
@@ -118,11 +123,12 @@ class Addresses:
         """Return row `r` of the block of `value`."""
         layout = self.layout
         if value in layout.homes:
-            return f"_m->{layout.homes[value]}[{r}]"
+            return f"_m->{layout.row(layout.homes[value], r)}"
         if value in layout.reads:
             read = layout.reads[value]
             name, slots = self.argument(read.history), layout.slots(self.graph.history(read.history))
-            return f"_m->ring_{name}[({self.step} + {slots - read.delay})%{slots}][{r}]"
+            slot = f"({self.step} + {slots - read.delay})%{slots}{'*_rows' if layout.tile > 1 else ''}"
+            return f"_m->{layout.row(f'ring_{name}[{slot}]', r)}"
         given = layout.inputs[value]
         short = self.argument(given.source)
         b = "_b0" if r == "0" else f"(_b0 + {r})"

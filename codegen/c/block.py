@@ -29,7 +29,7 @@ def write_start(w: Writer, layout: Layout, at: Addresses, members: Members) -> N
         if history.init:
             init = at.element(history.init, at.past(history.init, history.value, "_n"))
         with _entries(w, layout, history):  # slot 0 is free: the first step writes it
-            w.line(f"_m->ring_{name}[_d + 1][_r][_n] = {init};")
+            w.line(f"_m->{layout.row(_slot(layout, name, f'_d + {layout.tile}'), '_r')}[_n] = {init};")
     for output in graph.outputs:
         if output.kind == "sum":
             name = at.argument(output.name)
@@ -45,7 +45,8 @@ def write_finish(w: Writer, layout: Layout, at: Addresses) -> None:
             _store_state(w, layout, at, carry, carry.final)
     for history in graph.histories:
         if history.final:
-            slot = f"_m->ring_{at.argument(history.name)}[(_T + _d + 1)%{layout.slots(history)}][_r][_n]"
+            entry = f"(_T + _d + {layout.tile})%{layout.slots(history)}"
+            slot = f"_m->{layout.row(_slot(layout, at.argument(history.name), entry), '_r')}[_n]"
             target = at.past(history.final, history.value, "_n")
             with _entries(w, layout, history):
                 w.line(f"{target} = {at.stored(history.final, slot)};")
@@ -68,6 +69,13 @@ def write_sum(w: Writer, layout: Layout, at: Addresses, output: str, result: Val
     else:
         w.line(f"_out_{name}[0] = _sum(_part_{name}, _blocks*{size});")
     w.line(f"free(_part_{name});")
+
+
+def _slot(layout: Layout, ring: str, entry: str) -> str:
+    """Return one slot of a ring, by the number of its first row where it is an array of rows."""
+    if layout.tile > 1:
+        entry = f"({entry})*_rows" if "%" not in entry else f"{entry}*_rows"
+    return f"ring_{ring}[{entry}]"
 
 
 def _store_state(w: Writer, layout: Layout, at: Addresses, carry: Carry, final: str) -> None:

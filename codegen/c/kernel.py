@@ -13,6 +13,7 @@ from .block import write_finish, write_start, write_sum
 from .layout import Layout, lay_out
 from .rules import right_side
 from .step import Step
+from .tiles import write_panels, write_tiles
 
 
 def emit_steps(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
@@ -42,6 +43,7 @@ class _Skeleton:
         self._arguments()
         self._constants()
         turned = self._transposes()
+        panels = write_panels(w, layout, at) if layout.tile > 1 else []
         w.line(f"const int64_t _blocks = (_B + {layout.rows - 1})/{layout.rows};")
         sums = self._outputs("sum")
         for output in sums:
@@ -62,6 +64,8 @@ class _Skeleton:
             write_sum(w, layout, at, output.name, output.value)
         for name in turned:
             w.line(f"free(_turned_{name});")
+        for name in panels:
+            w.line(f"free({name});")
 
     def _block(self) -> None:
         w, layout, step = self.w, self.layout, self.at.step
@@ -74,8 +78,11 @@ class _Skeleton:
             w.line("const int _wide = _rows > 3;")
         write_start(w, layout, self.at, self.members)
         self.step.start()
-        with w.block(f"for (int64_t {step} = 0; {step} < _T; {step}++) {{", "}"):
-            self.step.write()
+        if layout.tile > 1:
+            write_tiles(w, layout, self.members, self.printer)
+        else:
+            with w.block(f"for (int64_t {step} = 0; {step} < _T; {step}++) {{", "}"):
+                self.step.write()
         write_finish(w, layout, self.at)
         if any(self.at.streams(o.name) for o in self._outputs("sequence")):
             w.line("_fence();")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from graphc.ir.errors import VerifyError
@@ -42,7 +42,7 @@ class Group:
 class Sink:
     """Something done with a value in every step."""
 
-    kind: Literal["output", "sum", "carry", "ring", "array", "check"]
+    kind: Literal["output", "sum", "carry", "ring", "array", "many", "check"]
     value: Value
     name: str
     index: int = 0
@@ -59,6 +59,7 @@ class Layout:
         groups: the loops of a step.
         sinks: what happens in each group, and last in the loops that end a step.
         homes: array of each value that outlives its loop.
+        handed: of a stage of a block of steps, the values that stages hand on: a row for each step and batch row.
     """
 
     schedule: Schedule
@@ -73,6 +74,12 @@ class Layout:
     reads: dict[Value, Read] = field(default_factory=dict)
     inputs: dict[Value, Input] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    handed: set[Value] = field(default_factory=set)
+
+    @property
+    def tile(self) -> int:
+        """The number of steps that go together."""
+        return self.kernel.tile
 
     @property
     def reverse(self) -> bool:
@@ -123,8 +130,12 @@ class Layout:
         return max(history.depth, *ends, 0)
 
     def slots(self, history: History) -> int:
-        """Return the slots of the ring of `history`: one more than its depth, so that no step writes what it reads."""
-        return self.depth(history) + 1
+        """Return the slots of the ring of `history`: so many more than its depth that no block writes what it reads."""
+        return self.depth(history) + self.tile
+
+    def row(self, home: str, r: str) -> str:
+        """Return row `r` of an array; `home` ends in an index where that counts the rows of all steps."""
+        return f"{home[:-1]} + {r}]" if self.tile > 1 and home.endswith("]") else f"{home}[{r}]"
 
 
 def lanes_of(rows: int) -> int:
@@ -149,6 +160,34 @@ def lay_out(schedule: Schedule, kernel: Kernel) -> Layout:
     layout.rows, layout.chunk = kernel.options["rows"], kernel.options.get("chunk", 0)
     _place(layout)
     return layout
+
+
+def lay_out_stages(whole: Layout) -> list[Layout]:
+    """Return a layout for each stage of a kernel whose steps go together."""
+    layouts = []
+    crossing = _crossing(whole.kernel)
+    for stage in whole.kernel.stages:
+        layout = Layout(whole.schedule, replace(whole.kernel, graph=stage.graph, loops=stage.loops), whole.rows)
+        layout.names, layout.inputs = whole.names, whole.inputs
+        for nodes in stage.loops:
+            _add_group(layout, nodes)
+        _sink(layout.groups)
+        layout.handed = crossing
+        layout.homes.update((v, f"many_{v.name}[_q]") for v in crossing)
+        _place(layout)
+        layouts.append(layout)
+    return layouts
+
+
+def _crossing(kernel: Kernel) -> set[Value]:
+    """Return the values that one stage makes and others read, and all that products make or read of the block."""
+    found: set[Value] = set()
+    for stage in kernel.stages:
+        own = {n.result for n in stage.graph.nodes} | set(stage.graph.arguments)
+        used = {v for n in stage.graph.nodes for v in n.operands} | set(stage.graph.results)
+        found |= used - own
+        found |= {n.result for n in stage.graph.nodes if isinstance(n, Products)}
+    return found
 
 
 def _add_group(layout: Layout, nodes: Iterable[Node]) -> None:
@@ -221,7 +260,7 @@ def _place(layout: Layout) -> None:
         if value not in elementwise:
             used[value] = last
     for group in groups:
-        if group.product:
+        if group.product and group.product.result not in layout.handed:
             layout.homes[group.product.result] = f"now_{group.product.result.name}"
     for carry in graph.carries:
         layout.homes[carry.current] = f"now_{carry.current.name}"
@@ -237,12 +276,16 @@ def _place(layout: Layout) -> None:
     for carry in graph.carries:
         _place_carry(layout, carry, elementwise, used)
     for value, g in elementwise.items():
+        if value in layout.handed:
+            layout.sinks[g].append(Sink("many", value, value.name))
         if used.get(value, g) > g and value not in layout.homes:
             layout.homes[value] = f"now_{value.name}"
             layout.sinks[g].append(Sink("array", value, value.name))
     for output in graph.outputs:
         _place_output(layout, output, elementwise, reduced)
     for index, (value, _) in enumerate(layout.checks):
+        if layout.tile > 1 and value not in elementwise and all(c.next is not value for c in graph.carries):
+            continue  # another stage checks it
         layout.sinks[elementwise.get(value, last)].append(Sink("check", value, value.name, index))
 
 

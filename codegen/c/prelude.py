@@ -197,6 +197,24 @@ _INLINE void _gather(
     if (vectors) _gather_part(vectors, rest, events, value, count, w + whole, columns, out + whole);
 }
 """,
+    "_gather_rows": """\
+// The same for many rows; all of them use the columns that stay in registers together, while their weights are near.
+_FUSED static void _gather_rows(
+    int64_t rows, const uint32_t *events, int64_t stride, const int *count, const real *w, const int64_t columns,
+    real *out) {
+    const int64_t wide = 16*_LANES, whole = columns < _LANES ? 0 : columns/wide*wide, rest = columns - whole;
+    for (int64_t c = 0; c < whole; c += wide)
+        for (int64_t r = 0; r < rows; r++)
+            _gather_part(16, wide, events + r*stride, 0, count[r], w + c, columns, out + r*columns + c);
+    if (columns < _LANES) {
+        for (int64_t r = 0; r < rows; r++) _gather(events + r*stride, 0, count[r], w, columns, out + r*columns);
+    } else if (rest) {
+        const int vectors = (int)((rest + _LANES - 1)/_LANES);
+        for (int64_t r = 0; r < rows; r++)
+            _gather_part(vectors, rest, events + r*stride, 0, count[r], w + whole, columns, out + r*columns + whole);
+    }
+}
+""",
     "_dense": """\
 // out[r] = x[r] @ w for rows of x: _TILE rows by two vectors of columns at a time, in registers.
 #if defined(__AVX512F__)
@@ -259,6 +277,38 @@ _FUSED static void _dense(
             for (int64_t k = 0; k < depth; k++)
                 for (int64_t c = 0; c < columns; c++) sum[c] = _fma(x[r*x_stride + k], w[k*columns + c], sum[c]);
             for (int64_t c = 0; c < columns; c++) out[r*out_stride + c] = sum[c];
+        }
+    }
+}
+""",
+    "_panels": """\
+// The columns of a matrix, two vectors of them at a time, each time with its rows one after the other: a product of
+// many rows finds them near, whatever the stride of w. The last columns overlap those before.
+static real *_panels(const real *w, int64_t depth, int64_t columns) {
+    const int64_t width = 2*_LANES;
+    if (columns < width) return 0;
+    real *packed = _take((size_t)((columns + width - 1)/width*width*depth)*sizeof(real)), *panel = packed;
+    for (int64_t at = 0; at < columns; at += width, panel += depth*width) {
+        const int64_t c = at + width <= columns ? at : columns - width;
+        for (int64_t k = 0; k < depth; k++) __builtin_memcpy(panel + k*width, w + k*columns + c, sizeof(real)*width);
+    }
+    return packed;
+}
+
+_FUSED static void _dense_panels(
+    int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w, const real *panels,
+    real *out, int64_t out_stride) {
+    const int64_t width = 2*_LANES;
+    if (!panels || rows < _TILE) {
+        _dense(rows, depth, columns, x, x_stride, w, out, out_stride);
+        return;
+    }
+    for (int64_t at = 0; at < columns; at += width, panels += depth*width) {
+        const int64_t c = at + width <= columns ? at : columns - width;
+        for (int64_t next = 0; next < rows; next += _TILE) {
+            const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
+            _dense_part(
+                _TILE, 2, depth, x + r*x_stride, x_stride, panels, width, out + r*out_stride + c, out_stride);
         }
     }
 }

@@ -32,7 +32,8 @@ class Step:
         if layout.reverse:
             w.line("const int64_t _t = _T - 1 - _k;")
         for history in [h for h in layout.kernel.graph.histories if not layout.turned(h)]:
-            w.line(f"const int64_t _slot_{self.at.argument(history.name)} = {self.at.step}%{layout.slots(history)};")
+            slot = f"{self.at.step}%{layout.slots(history)}{'*_rows' if layout.tile > 1 else ''}"
+            w.line(f"const int64_t _slot_{self.at.argument(history.name)} = {slot};")
         for node in layout.scalars:
             self.declare(node.result, right_side(node, self.printer))
         for group, sinks in zip(layout.groups, layout.sinks, strict=False):
@@ -204,6 +205,9 @@ class Step:
             case "carry" | "array":
                 self.members.add(f"now_{sink.name}", value, self.at.real)
                 w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
+            case "many":
+                self.members.add(f"many_{sink.name}", value, self.at.real, self.layout.tile)
+                w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
             case "ring":
                 w.line(f"_m->{self._kept(sink)}[{n}] = {text};")
             case "check":
@@ -215,13 +219,15 @@ class Step:
         """Return the row of a block that a sink writes."""
         if sink.kind == "ring":
             name = self.at.argument(sink.name)
-            return f"ring_{name}[_slot_{name}][_r]"
+            return self.layout.row(f"ring_{name}[_slot_{name}]", "_r")
+        if sink.kind == "many":
+            return self.layout.row(f"many_{sink.name}[_q]", "_r")
         return f"now_{sink.name}[_r]"
 
     def _row_of(self, check: Sink, sinks: list[Sink]) -> str | None:
         """Return a row that this loop writes anyway and that holds what is to be checked."""
         for sink in sinks:
-            if sink.value is check.value and sink.kind in ("carry", "array", "ring"):
+            if sink.value is check.value and sink.kind in ("carry", "array", "many", "ring"):
                 return f"_m->{self._kept(sink)}"
             if sink.value is check.value and sink.kind == "output" and self.at.streams(sink.name):
                 return f"_to_{self.at.argument(sink.name)}"

@@ -19,8 +19,8 @@ from .kernel import KernelEmitter, StepFunction
 from .memory import load, store
 from .plan import Plan, Pointer, power_of_two
 
-_ARRIVE = "_turn = _arrive(_arrived + tl.program_id(0))"
-_WAIT = "_wait(_arrived + tl.program_id(0), _turn, _device)"
+ARRIVE = "_turn = _arrive(_arrived + tl.program_id(0))"
+WAIT = "_wait(_arrived + tl.program_id(0), _turn, _device)"
 
 
 class CooperativeEmitter(KernelEmitter):
@@ -103,8 +103,8 @@ class CooperativeEmitter(KernelEmitter):
                 node = self.reads.get(value)
                 text = self.plan.names[value] if node is None else self._past(node, "0", self._ago_of(node, node.delay))
                 self._publish(value, text, "0")
-            self.w.line(_ARRIVE)
-            self.w.line(_WAIT)
+            self.w.line(ARRIVE)
+            self.w.line(WAIT)
 
     def _publish_early(self, names: Mapping[Value, str]) -> None:
         """Publish what the products of the next iteration read of this one and of those before."""
@@ -130,7 +130,7 @@ class CooperativeEmitter(KernelEmitter):
     def _advance(self, names: Mapping[Value, str], u: int) -> None:
         super()._advance(names, u)
         if self.early:
-            self.w.line(_WAIT)
+            self.w.line(WAIT)
 
     def _read(self, node: Read, u: int) -> str:
         if node.result in self.inside or node.result in self._needed():
@@ -152,9 +152,9 @@ class CooperativeEmitter(KernelEmitter):
             for value in late:
                 self._publish(value, names[value], f"({self.counter} % 2)")
             if late:
-                self.w.line(_ARRIVE)
+                self.w.line(ARRIVE)
                 self._store_rows([(o, p) for o, p in self.outputs if o.value in made], names, u)
-                self.w.line(_WAIT)
+                self.w.line(WAIT)
             for source in sources:
                 self._products(source, [n for n in phase.products if n.operands[0] is source])
             if function.returned:
@@ -162,13 +162,17 @@ class CooperativeEmitter(KernelEmitter):
             made |= {n.result for n in (*phase.products, *phase.nodes)}
         if self.early:
             self._publish_early(names)
-            self.w.line(_ARRIVE)
+            self.w.line(ARRIVE)
+
+    def _heard_slot(self, source: Value) -> str:
+        """Return the slot of what is multiplied in this step."""
+        return f"({self.counter} % 2)"
 
     def _products(self, source: Value, nodes: list[Node]) -> None:
         """Multiply what all programs have published of `source`, each tile of it with every weight."""
         w, name = self.w, self.plan.names[source].lstrip("_")
         pointer, size = self.plan.exchanges[source], self.plan.sizes[source.type.axes[0]]
-        w.line(f"_{name}_rows = {pointer.name} + ({self.counter} % 2) * (_B * {size}) + _b * {size}")
+        w.line(f"_{name}_rows = {pointer.name} + {self._heard_slot(source)} * (_B * {size}) + _b * {size}")
 
         def heard(tile: str, first: str) -> None:
             place = (f"_{name}_rows", first, size, "_row", str(self._height(source)))

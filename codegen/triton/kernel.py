@@ -57,6 +57,7 @@ class KernelEmitter:
         self.rules = Rules(plan, self.printer, self.literal)
         self.steps = self.kernel.kind == "steps"
         self.counter = "_t" if self.steps else "_k"
+        self.kept = list(self.graph.histories)  # those to which every step adds
         reads, written = len(self.kernel.reads), iter(plan.pointers[len(self.kernel.reads) :])
         before = iter(plan.pointers[:reads])
         self.inputs = [(i, next(before)) for i in self.graph.inputs]
@@ -318,8 +319,8 @@ class KernelEmitter:
         """Write what the next iteration finds as states and histories."""
         w = self.w
         moves: list[tuple[str, str]] = []
-        deep = [h for h in self.graph.histories if h.name in self.plan.rings]
-        for h in self.graph.histories:
+        deep = [h for h in self.kept if h.name in self.plan.rings]
+        for h in self.kept:
             if h not in deep:
                 moves += [(self._ago(h, d), self._ago(h, d - 1)) for d in range(h.depth, 1, -1)]
                 moves.append((self._ago(h, 1), names[h.value]))

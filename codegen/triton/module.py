@@ -8,6 +8,7 @@ from . import math, step
 from .cooperative import CooperativeEmitter
 from .kernel import KernelEmitter
 from .plan import plan
+from .tiled import TiledEmitter
 
 
 def emit(schedule: Schedule) -> dict[str, str]:
@@ -28,10 +29,15 @@ def _module(schedule: Schedule, kernels: tuple[Kernel, ...]) -> str:
         elif kernel.strategy == "stepwise":
             bodies += _parts(schedule, kernel, used)
         else:
-            emitter = CooperativeEmitter if kernel.strategy == "cooperative" else KernelEmitter
-            bodies.append(emitter(plan(schedule, kernel), used).text())
+            bodies.append(_emitter(kernel)(plan(schedule, kernel), used).text())
     functions = [f"@triton.jit\n{text}\n" for text in math.define(used, schedule.dtype, schedule.precision)]
     return "\n\n".join(["import triton\nimport triton.language as tl\n", *functions, *bodies])
+
+
+def _emitter(kernel: Kernel) -> type[KernelEmitter]:
+    if kernel.strategy != "cooperative":
+        return KernelEmitter
+    return TiledEmitter if kernel.tile > 1 else CooperativeEmitter
 
 
 def _parts(schedule: Schedule, kernel: Kernel, used: set[str]) -> list[str]:

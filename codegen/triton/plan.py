@@ -66,7 +66,8 @@ class Plan:
         pointers: of the arguments of `kernel`, in its order. One of kind "sum" is contiguous and keeps the batch
             and the neurons that its output sums: the launcher passes scratch there and reduces it.
         rings: scratch per deep history, contiguous, (depth + 1, ...) of the real type; parameters after `pointers`.
-        exchanges: scratch per value that programs hear of each other, contiguous, (2, B, N): of this step and the next.
+        exchanges: scratch per value that programs hear of each other, contiguous, (slots, B, N): of this step and
+            the next, or where steps go together of a block and what it reads.
         names: text of each value of the graph.
         sizes: name of the run-time size per axis.
         widths: name of the compile-time tile width per axis.
@@ -164,7 +165,7 @@ def plan(schedule: Schedule, kernel: Kernel) -> Plan:
     rings = {
         h.name: Pointer(f"_{names[h.value]}_ring", "ring", h.value.type, depth=h.depth + 1)
         for h in graph.histories
-        if h.depth > REGISTER_DEPTH[kernel.strategy]
+        if h.depth > REGISTER_DEPTH[kernel.strategy] or 1 < kernel.tile <= h.depth
     }
     extent = {axis: schedule.sizes[axis] for axis in axes}
     least = 16 if products else 1  # of each side of a tile that tl.dot takes
@@ -226,7 +227,10 @@ def _exchanges(kernel: Kernel, names: Mapping[Value, str], precision: Precision)
     wide: Storage = "narrow" if precision in NARROW else "real"
     heard = dict.fromkeys(n.operands[0] for phase in kernel.phases for n in phase.products)
     bytes_ = {v for v in heard if v.type.dtype == "bool" and precision == "float32"}
-    return {v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v in bytes_ else wide, depth=2) for v in heard}
+    return {
+        v: Pointer(f"_{names[v]}_heard", "ring", v.type, "uint8" if v in bytes_ else wide, (), kernel.heard_slots(v))
+        for v in heard
+    }
 
 
 def _depth(precision: Precision, programs: int, columns: Mapping[str, int]) -> int:
