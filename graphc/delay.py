@@ -12,7 +12,7 @@ from graphc.ir.loc import Loc
 
 from .connectivity import OneToOne, Sparse
 from .distributions import Distribution, Uniform
-from .values import is_array, measure, measure_number, time_in_ms, whole_steps
+from .values import is_array, measure, time_in_ms, whole_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,15 +204,8 @@ def _taps(delay: LearnedDelay, dt: float, label: str, shape: tuple[int, ...]) ->
     last = steps_of(delay.max, dt, label, loc)
     if first >= last:
         raise DeclarationError(f"gc.LearnedDelay of {label} has min {first} and max {last} steps", loc, "max above min")
-    init = delay.init
-    if init is None:
-        init = Uniform(float(first), float(last))
-    elif isinstance(init, Distribution) or is_array(init):
-        init = measure(init, f"init of gc.LearnedDelay of {label}", loc)
-        init = init.value if init.dimension is None else init.value / dt
-    else:
-        number = measure_number(init, f"init of gc.LearnedDelay of {label}", loc)
-        init = number.value if number.dimension is None else number.value / dt
+    what = f"init of gc.LearnedDelay of {label}"
+    init: Any = Uniform(float(first), float(last)) if delay.init is None else _in_steps(delay.init, dt, what, loc)
     if is_array(init) and init.shape != shape:
         message = f"init of gc.LearnedDelay of {label} has shape {init.shape}"
         raise DeclarationError(message, loc, f"the weights have {shape}")
@@ -223,3 +216,14 @@ def _taps(delay: LearnedDelay, dt: float, label: str, shape: tuple[int, ...]) ->
             raise DeclarationError(f"init of gc.LearnedDelay of {label} leaves [{first}, {last}] steps", loc)
     wide = (last - first) / 2 if delay.sigma[0] is None else delay.sigma[0]
     return Taps(first, last, init, delay.kernel, (float(wide), float(delay.sigma[1] or 0.5)))
+
+
+def _in_steps(init: Any, dt: float, what: str, loc: Loc) -> Any:
+    """Return where positions start, in steps; times become steps, and so do the arguments of a distribution."""
+    measured = measure(init, what, loc)
+    value: Any = measured.value
+    if measured.dimension is None:
+        return value
+    if isinstance(value, Distribution):
+        return type(value)(*(float(a) / dt for a in value.arguments))
+    return value / dt

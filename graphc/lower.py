@@ -32,7 +32,7 @@ from .block import Block, Past, Signals
 from .connectivity import Dense, OneToOne
 from .delay import Taps
 from .distributions import Distribution
-from .lower_connection import declare_connection
+from .lower_lists import declare_connection
 from .lower_population import PopulationStep
 from .network import Network, Population
 from .records import Record

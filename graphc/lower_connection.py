@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sympy
 
 from graphc.ir import (
     DelayedSynapses,
-    Parameter,
     Project,
     StopGradient,
     Synapses,
@@ -25,10 +24,12 @@ from graphc.ir.functions import detach
 from graphc.ir.synapses import Role
 
 from . import symbols as gs
-from .connection import Connection, signs_of_weights
-from .connectivity import Dense, OneToOne
+from .connection import Connection
+from .connectivity import OneToOne
 from .delay import Taps
+from .lower_lists import is_list, is_merged, lags_of, mark_of
 from .translate import markers
+from .transmit import Term, kinds_of, separate
 
 if TYPE_CHECKING:
     from .lower import Lowering
@@ -43,111 +44,6 @@ class Segment:
     delay: int
     values: Env
     tables: tuple[Value, ...] = ()
-
-
-def is_list(connection: Connection) -> bool:
-    """Whether the synapses of `connection` are listed, rather than all pairs or pairs of equal numbers."""
-    plain = isinstance(connection.connectivity, (Dense, OneToOne))
-    return not plain or not isinstance(connection.delay, (int, Taps))
-
-
-def _is_in_order(connection: Connection) -> bool:
-    """Whether the weights of a list are its synapses' own, one after the other."""
-    one = isinstance(connection.delay, (int, Taps)) and connection.shared is None
-    return one and len(connection.weight_shape) == 1 and connection.synapses.index is None
-
-
-def is_merged(connection: Connection) -> bool:
-    """Whether one sum holds the synapses of all delays: where each delivers its weight times a signal of its source."""
-    if isinstance(connection.delay, (int, Taps)) or sum(d > 0 for d in connection.delays) < 2:
-        return False
-    for expr in connection.transmit.values():
-        terms, mixed = _separate(expr)
-        if mixed != 0 or not all(isinstance(t.pre, gs.Signal) for t in terms):
-            return False
-    return True
-
-
-def declare_connection(lowering: Lowering, connection: Connection) -> None:
-    """Declare the weights of a connection, the parameters of its synapses, and their lists."""
-    name, shape = connection.name, connection.weight_shape
-    ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
-    if isinstance(connection.connectivity, Dense):
-        axes: tuple[str, ...] = ends
-    elif isinstance(connection.connectivity, OneToOne):
-        axes = ends[1:]
-    elif _is_in_order(connection):
-        axes = (f"{name}.synapses",)
-    else:
-        owner = connection.shared or name
-        axes = tuple(f"{owner}.weights{k or ''}" for k in range(len(shape)))
-        lowering.sizes |= dict(zip(axes, shape, strict=True))
-    real = Type("real", False, axes)
-
-    def declare(attribute: str, type: Type, value: Any, learn: bool, **options: Any) -> None:
-        full = f"{name}.{attribute}"
-        lowering.parameters[full] = Parameter(full, name, attribute, type, value, learn, loc=connection.loc, **options)
-
-    if connection.shared is None:
-        fan_in = connection.connectivity.fan_in(connection.source, connection.sink, name)
-        sign = signs_of_weights(connection)
-        declare("weight", real, connection.weight, connection.learn, fan_in=fan_in, sign=sign)
-    for p in connection.parameters:
-        declare(p.name, real, p.default, p.learn, minimum=p.min, maximum=p.max)
-    if isinstance(connection.delay, Taps):
-        declare("delay", real, connection.delay.init, True)
-        if connection.delay.kernel == "gaussian":
-            declare("sigma", Type(), connection.delay.sigma[0], False)
-    if is_list(connection):
-        _declare_lists(lowering, connection, declare)
-
-
-def _declare_lists(lowering: Lowering, connection: Connection, declare: Any) -> None:
-    import numpy as np
-
-    found, sources = connection.synapses, connection.source.size
-    merged = is_merged(connection)
-    for delay in _segment_delays(connection):
-        mark = _mark(connection, delay)
-        chosen = np.arange(len(found.pre))
-        count = 1
-        if delay is None and merged:  # delay by delay
-            chosen = np.flatnonzero(connection.delay > 0)
-            chosen = chosen[np.lexsort((found.post[chosen], found.pre[chosen], connection.delay[chosen]))]
-            lag = np.searchsorted(_lags(connection), connection.delay[chosen])
-            count = len(_lags(connection))
-        elif mark:
-            chosen = np.flatnonzero(connection.delay == delay)
-        pre, post = found.pre[chosen], found.post[chosen]
-        if count > 1:
-            pre = lag * sources + pre
-        axis = f"{connection.name}.synapses{mark}"
-        lowering.sizes |= {axis: len(chosen), f"{axis}.rows": count * sources + 1}
-        rows = np.searchsorted(pre, np.arange(count * sources + 1))
-        declare(f"rows{mark}", Type("int", False, (f"{axis}.rows",)), rows.astype(np.int32), False)
-        declare(f"post{mark}", Type("int", False, (axis,)), post.astype(np.int32), False)
-        index = chosen if found.index is None else found.index[chosen]
-        if not _is_in_order(connection):
-            declare(f"order{mark}", Type("int", False, (axis,)), index.astype(np.int32), False)
-
-
-def _lags(connection: Connection) -> tuple[int, ...]:
-    """Return the different delays of merged synapses."""
-    return tuple(d for d in connection.delays if d > 0)
-
-
-def _segment_delays(connection: Connection) -> tuple[int | None, ...]:
-    """Return the delays whose synapses have a list of their own; None is the list of all the others."""
-    if isinstance(connection.delay, (int, Taps)):
-        return (None,)
-    if is_merged(connection):
-        return (*(d for d in connection.delays if d == 0), None)
-    return connection.delays
-
-
-def _mark(connection: Connection, delay: int | None) -> str:
-    """Return what the names of the lists of one delay end with."""
-    return "" if delay is None or isinstance(connection.delay, (int, Taps)) else f"_{delay}"
 
 
 class ConnectionStep:
@@ -175,10 +71,10 @@ class ConnectionStep:
 
     def _merged(self, expr: sympy.Expr, arriving: Mapping[int, Env]) -> list[Value]:
         """Return one sum per term, over synapses that each read their source at their own delay."""
-        connection, block, lags = self.connection, self.block, _lags(self.connection)
+        connection, block, lags = self.connection, self.block, lags_of(self.connection)
         values, tables = self._listed(self._whole(), None)
         parts = []
-        for term in _separate(expr)[0]:
+        for term in separate(expr)[0]:
             f = self._value(term.synapse, values, "factor")
             f = block.spread(f, Type("real", False, tables[1].type.axes))
             result = block.names.value(
@@ -229,7 +125,7 @@ class ConnectionStep:
         connection, block = self.connection, self.block
         if not is_list(connection):
             return dict(whole), ()
-        mark = _mark(connection, delay)
+        mark = mark_of(connection, delay)
         tables = (self._parameter(f"rows{mark}"), self._parameter(f"post{mark}"))
         values = dict(whole)
         if f"{connection.name}.order{mark}" in self.lowering.parameters:
@@ -306,8 +202,8 @@ class ConnectionStep:
 
     def _sums(self, expr: sympy.Expr, segment: Segment, signals: Env) -> list[Value]:
         """Return the sums over the sources: a product per term that separates, one general sum for the rest."""
-        separate, mixed = _separate(expr)
-        parts = [self._product(term, segment, signals) for term in separate]
+        terms, mixed = separate(expr)
+        parts = [self._product(term, segment, signals) for term in terms]
         if mixed != 0:
             parts.append(self._general(mixed, segment, signals))
         return parts
@@ -350,7 +246,7 @@ class ConnectionStep:
         stops = {m: self._stopped(m, segment, signals) for m in markers(expr)}
         for leaf in sorted(expr.xreplace({m: sympy.Dummy() for m in stops}).free_symbols, key=str):
             if leaf in segment.values or leaf in signals:
-                role: Role = "synapse" if leaf in segment.values else leaf.side  # type: ignore[attr-defined]
+                role: Role = "synapse" if leaf in segment.values else leaf.side
                 names[leaf] = (segment.values.get(leaf) or signals[leaf], role)
         names |= stops
         replaced = {}
@@ -376,7 +272,7 @@ class ConnectionStep:
 
     def _stopped(self, marker: sympy.Basic, segment: Segment, signals: Env) -> tuple[Value, Role]:
         """Return what gc.detach stops, which must belong to one side, or to the synapse."""
-        kinds = _kinds(marker)
+        kinds = kinds_of(marker)
         if len(kinds) > 1:
             from graphc.ir.errors import not_supported
 
@@ -385,41 +281,3 @@ class ConnectionStep:
         (kind,) = kinds or {"synapse"}
         env = segment.values if kind == "synapse" else signals
         return self._value(marker, env, "stopped"), kind  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Term:
-    """One product of what a synapse, its source and its target have."""
-
-    synapse: sympy.Expr
-    pre: sympy.Expr
-    post: sympy.Expr
-
-
-def _kinds(expr: sympy.Basic) -> set[str]:
-    """Return which of "pre", "post" and "synapse" an expression reads."""
-    return {s.side if isinstance(s, gs.Signal) else "synapse" for s in expr.free_symbols if s != gs.dt}  # type: ignore[attr-defined]
-
-
-def _separate(expr: sympy.Expr) -> tuple[list[Term], sympy.Expr]:
-    """Return the terms of a sum that are products of one factor per side, and the rest.
-
-    w*(pre - post) becomes w*pre and -w*post: two products of matrices instead of a number per synapse and step.
-    """
-    expanded = sympy.expand_mul(expr)
-    terms: list[Term] = []
-    rest: list[sympy.Expr] = []
-    for part in sympy.Add.make_args(expanded):
-        sides: dict[str, list[sympy.Expr]] = {"synapse": [], "pre": [], "post": []}
-        for factor in sympy.Mul.make_args(part):
-            kinds = _kinds(factor)
-            if len(kinds) > 1:
-                break
-            sides[next(iter(kinds), "synapse")].append(factor)
-        else:
-            terms.append(Term(*(sympy.Mul(*sides[s]) for s in ("synapse", "pre", "post"))))
-            continue
-        rest.append(part)
-    if rest and terms:  # one sum over the synapses anyway: a product beside it would save nothing
-        return [], expr
-    return terms, sympy.Add(*rest)

@@ -34,12 +34,11 @@ from graphc.ir import (
     Time,
     Value,
     gradient,
-    slot,
     symbol,
 )
 from graphc.ir.ops import C
-from graphc.ir.synapses import Over
 
+from .adjoint_synapses import differentiate_delayed, differentiate_synapses, reads_of_delayed, seed_delayed
 from .base import Request
 from .build import Builder, dependents
 
@@ -70,18 +69,13 @@ class Adjoint:
         if not self.request.wrt:
             return program.with_regions([once, _unstopped(steps)], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
-        forward, backward = _Reverse(steps.graph, active, self.request).run()
+        forward, backward = Reverse(steps.graph, active, self.request).run()
         regions = [
             once,  # torch differentiates it, what it stops included
             _unstopped(replace(steps, graph=forward)),
             Region("reverse", backward, backward=True),
         ]
         return program.with_regions(regions, "differentiated")
-
-
-def _ahead(node: DelayedSynapses, history: str) -> str:
-    """Return the name of what the reverse loop keeps of the gradient of delayed synapses that read `history`."""
-    return f"ahead {node.result.name} of {history}"
 
 
 def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
@@ -104,7 +98,7 @@ def _unstopped(region: Region) -> Region:
     return replace(region, graph=region.graph.with_nodes(nodes).substitute_results(new))
 
 
-class _Reverse:
+class Reverse:
     """The reverse graph under construction."""
 
     def __init__(self, forward: Graph, active: Iterable[str], request: Request) -> None:
@@ -119,7 +113,7 @@ class _Reverse:
         self.carries: list[Carry] = []
         self.histories: list[History] = []
         self.relevant = self._relevant(set(active))
-        self.delayed = self._delayed()
+        self.delayed = reads_of_delayed(forward)
 
     def _relevant(self, active: set[str]) -> set[Value]:
         """Return the values that depend on something active and on which a result depends."""
@@ -169,7 +163,7 @@ class _Reverse:
                 name = gradient(output.name)
                 value = self.build.new(f"d_{output.name}", output.value.type.with_dtype("real"), output.value)
                 self._declare(Input(name, value, "sequence"))
-                self._add(output.value, value)
+                self.add(output.value, value)
         self.arriving: dict[str, Value] = {}
         for carry in self.forward.carries:
             if carry.current in self.relevant:
@@ -177,11 +171,11 @@ class _Reverse:
                 self.build.values[later.name] = later
                 self.arriving[carry.name] = later
                 if carry.next in self.relevant:
-                    self._add(carry.next, later)
+                    self.add(carry.next, later)
         self.reads: dict[Read, Value] = {}
         for node in self.forward.nodes:
             if isinstance(node, DelayedSynapses):
-                self._seed_delayed(node)
+                seed_delayed(self, node)
             if isinstance(node, Read) and node.result in self.relevant and node.result not in self.delayed:
                 history = self.forward.history(node.history)
                 name = f"{gradient(node.history)}@{node.delay}"
@@ -190,78 +184,15 @@ class _Reverse:
                 )
                 read = Read(result=result, history=name, delay=node.delay)
                 if history.value in self.relevant:
-                    self._add(history.value, self.build.add(read))
-
-    def _delayed(self) -> set[Value]:
-        """Return the reads whose gradient goes back through delayed synapses alone, not step by step of its own."""
-        users = self.forward.users()
-        return {
-            n.result
-            for n in self.forward.nodes
-            if isinstance(n, Read) and users[n.result] and all(isinstance(u, DelayedSynapses) for u in users[n.result])
-        }
-
-    def _seed_delayed(self, node: DelayedSynapses) -> None:
-        """Add what arrives at the sources: weights times the gradients of targets, each as much later as its delay."""
-        first = self.definition[node.reads[0]]
-        assert isinstance(first, Read)
-        history = self.forward.history(first.history)
-        if history.value not in self.relevant and history.init not in self.request.wrt:
-            return
-        kept = _ahead(node, history.name)
-        type = node.result.type.with_dtype("real")
-        reads = [
-            self.build.add(
-                Read(result=self.build.new(f"d_{node.result.name}_in_{d}", type, node.result), history=kept, delay=d)
-            )
-            for d in node.lags
-        ]
-        tables = [self._forward_value(v) for v in node.tables]
-        result = self.build.new(f"d_{history.value.name}", history.value.type.with_dtype("real"), history.value)
-        weight = self._forward_value(node.factor)
-        part = replace(node, result=result, operands=(*reads, weight, *tables), over="post")
-        self._add(history.value, self.build.add(part))
-        if self._meets_ends(history):
-            self._seed_final(history)
-
-    def _meets_ends(self, history: History) -> bool:
-        """Whether gradients arrive at the final history, or are wanted of the initial one."""
-        return self.request.final or history.init in self.request.wrt
-
-    def _seed_final(self, history: History) -> None:
-        """Let the gradient of a final history arrive where no read of its own does."""
-        name = f"{gradient(history.name)}@{history.depth}"
-        reads = [n for n in self.forward.nodes if isinstance(n, Read) and n.history == history.name]
-        plain = any(n.delay == history.depth and n.result not in self.delayed for n in reads)
-        if plain or any(h.name == name for h in self.histories):
-            return
-        type = history.value.type.with_dtype("real")
-        result = self.build.new(f"d_{history.value.name}_at_{history.depth}", type, history.value)
-        self._add(history.value, self.build.add(Read(result=result, history=name, delay=history.depth)))
-        self.histories.append(History(name, self._zero(result), history.depth, f"{name}@final", name))
-
-    def _differentiate_delayed(self, node: DelayedSynapses, g: Value) -> None:
-        """Keep the gradient of the targets for the steps before, and add that of the weights."""
-        first = self.definition[node.reads[0]]
-        assert isinstance(first, Read)
-        history = self.forward.history(first.history)
-        name = _ahead(node, history.name)
-        if any(isinstance(n, Read) and n.history == name for n in self.build.nodes):
-            final = f"{name}@final" if self._meets_ends(history) else None
-            self.histories.append(History(name, g, max(node.lags), None, final))
-        if node.factor in self.relevant:
-            tables = [self._forward_value(v) for v in node.tables]
-            reads = [self._forward_value(v) for v in node.reads]
-            result = self.build.new(f"d_{node.factor.name}", node.factor.type, node.factor)
-            part = replace(node, result=result, operands=(*reads, g, *tables), over="batch")
-            self._emit(node.factor, self.build.add(part))
+                    self.add(history.value, self.build.add(read))
 
     def _declare(self, item: Input) -> Value:
         self.inputs[item.source] = item
         self.build.values[item.value.name] = item.value
         return item.value
 
-    def _add(self, value: Value, part: Value) -> None:
+    def add(self, value: Value, part: Value) -> None:
+        """Let the gradient `part` arrive at `value`."""
         self.parts.setdefault(value, []).append(part)
 
     def _gradient(self, value: Value) -> Value | None:
@@ -271,9 +202,10 @@ class _Reverse:
 
     def _ref(self, value: Value) -> sympy.Symbol:
         """Return the symbol, in the reverse graph, of a value of the forward step."""
-        return symbol(self._forward_value(value))
+        return symbol(self.forward_value(value))
 
-    def _forward_value(self, value: Value) -> Value:
+    def forward_value(self, value: Value) -> Value:
+        """Return, in the reverse graph, a value of the forward step."""
         if value in self.refs:
             return self.refs[value]
         node = self.definition.get(value)
@@ -281,7 +213,7 @@ class _Reverse:
         if isinstance(node, (Const, Time)):
             ref = self.build.add(replace(node))
         elif isinstance(node, StopGradient):
-            ref = self._forward_value(node.operands[0])
+            ref = self.forward_value(node.operands[0])
         elif fixed is not None:
             ref = self._declare(Input(fixed.source, value, fixed.kind))
         else:
@@ -323,49 +255,22 @@ class _Reverse:
                 z, w = node.operands
                 if z in self.relevant:
                     result = self.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
-                    weight = self._forward_value(w)
-                    self._add(z, self.build.add(ProjectTransposed(result=result, operands=(g, weight))))
+                    weight = self.forward_value(w)
+                    self.add(z, self.build.add(ProjectTransposed(result=result, operands=(g, weight))))
                 if w in self.relevant:
-                    source = self._forward_value(z)
+                    source = self.forward_value(z)
                     outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
-                    self._emit(w, self.build.add(outer))
+                    self.emit(w, self.build.add(outer))
             case Synapses():
-                self._synapses(node, g)
+                differentiate_synapses(self, node, g)
             case DelayedSynapses():
-                self._differentiate_delayed(node, g)
+                differentiate_delayed(self, node, g)
             case Read(history=history, delay=delay):
                 self._arrive(history, delay, g)
             case Const() | Time() | StopGradient() | Test() | Count():
                 pass
             case _:
                 node.fail("has no gradient rule in the adjoint pass")
-
-    def _synapses(self, node: Synapses, g: Value) -> None:
-        """Add the gradients of the operands of a sum over synapses: sums over the same synapses, the other way."""
-        for k, (operand, role) in enumerate(zip(node.operands, node.roles, strict=False)):
-            partial = sympy.diff(node.expr, slot(k))
-            if operand not in self.relevant or partial == 0:
-                continue
-            last = len(node.roles)
-            expr, roles = partial * slot(last), (*node.roles, "post" if node.over == "pre" else "pre")
-            used = [n for n in range(last + 1) if slot(n) in expr.free_symbols]
-            renamed = {slot(n): slot(m) for m, n in enumerate(used)}
-            factors = [g if n == last else self._forward_value(node.operands[n]) for n in used]
-            tables = [self._forward_value(v) for v in node.operands[last:]]
-            over: Over = {"pre": "post", "post": "pre", "synapse": "batch"}[role]  # type: ignore[assignment]
-            like = operand.type.with_dtype("real")
-            part = replace(
-                node,
-                result=self.build.new(f"d_{operand.name}", like, operand),
-                operands=(*factors, *tables),
-                expr=expr.xreplace(renamed),
-                roles=tuple(roles[n] for n in used),
-                over=over,
-            )
-            if role == "synapse":
-                self._emit(operand, self.build.add(part))
-            else:
-                self._add(operand, self.build.add(part))
 
     def _local(self, partial: sympy.Expr, operands: Iterable[Value]) -> sympy.Expr:
         used = partial.free_symbols
@@ -376,9 +281,9 @@ class _Reverse:
         if operand not in self.relevant or expr == 0:
             return
         part = self.build.map(f"d_{operand.name}", expr, operand)
-        self._add(operand, self.build.spread(part, operand.type.with_dtype("real") if operand.type.batched else g.type))
+        self.add(operand, self.build.spread(part, operand.type.with_dtype("real") if operand.type.batched else g.type))
 
-    def _emit(self, fixed: Value, part: Value) -> None:
+    def emit(self, fixed: Value, part: Value) -> None:
         """Write a gradient of a fixed input, summed over the steps; a weight used twice gets a name for each part."""
         source = next(i.source for i in self.forward.inputs if i.value is fixed)
         count = sum(o.name.partition("+")[0] == gradient(source) for o in self.outputs)
@@ -398,20 +303,21 @@ class _Reverse:
         for carry in self.forward.carries:
             if carry.name not in self.arriving:
                 continue
-            total = self._gradient(carry.current) or self._zero(carry.current)
+            total = self._gradient(carry.current) or self.zero(carry.current)
             init = gradient(carry.final) if self.request.final and carry.final else None
             final = gradient(carry.init) if carry.init in wrt else None
             self.carries.append(Carry(gradient(carry.name), self.arriving[carry.name], total, init, final))
         for node in list(self.build.nodes):
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):
-                self.histories.append(History(node.history, self._zero(node.result), node.delay, None, None))
+                self.histories.append(History(node.history, self.zero(node.result), node.delay, None, None))
         for item in self.forward.inputs:
             if item.kind == "fixed" and item.value in self.parts:
                 total = self.build.total(f"d_{item.value.name}", self.parts[item.value])
-                self._emit(item.value, self.build.reduce(total, item.value.type.axes))
+                self.emit(item.value, self.build.reduce(total, item.value.type.axes))
             if item.kind == "sequence" and item.source in wrt:
-                total = self._gradient(item.value) or self._zero(item.value)
+                total = self._gradient(item.value) or self.zero(item.value)
                 self.outputs.append(Output(gradient(item.source), total, "sequence"))
 
-    def _zero(self, like: Value) -> Value:
+    def zero(self, like: Value) -> Value:
+        """Return 0 over the domain of `like`."""
         return self.build.spread(self.build.const(0.0), like.type.with_dtype("real"))

@@ -36,6 +36,7 @@ class SynapseControls(nn.Module):
             weak = torch.zeros(lists.count, dtype=torch.bool, device=strength.device)
             weak[strength.argsort(stable=True)[: _share(fraction, lists.count)]] = True
         else:
+            assert threshold is not None
             weak = strength <= threshold
         if weak.all():
             raise GraphcError(f"pruning would leave no synapse of connection '{connection}'", hint="prune less")
@@ -110,7 +111,7 @@ class SynapseControls(nn.Module):
             if p.attribute == "delay":
                 taps = program.taps[p.owner]
                 with torch.no_grad():
-                    tensor = self.get_submodule(p.owner).delay
+                    tensor = _tensor(self, p.owner, "delay")
                     tensor.copy_(tensor.round().clamp(taps[0], taps[1]))
         for sigma, _, _ in self._widths():
             with torch.no_grad():
@@ -122,8 +123,13 @@ class SynapseControls(nn.Module):
         for p in self._program.parameters:
             if p.attribute == "sigma" and p.owner in self._program.taps:
                 _, _, first, last = self._program.taps[p.owner]
-                found.append((self.get_submodule(p.owner).sigma, first, last))
+                found.append((_tensor(self, p.owner, "sigma"), first, last))
         return found
+
+
+def _tensor(model: nn.Module, owner: str, name: str) -> torch.Tensor:
+    found: torch.Tensor = getattr(model.get_submodule(owner), name)
+    return found
 
 
 class _Lists:
@@ -144,7 +150,7 @@ class _Lists:
         self.owner: Any = model.get_submodule(connection)
         axes = mine["post"].type.axes
         self.names = [name for name, p in mine.items() if p.type.axes == axes and name != "post"]
-        self.rows, self.all_posts = self.owner.rows, self.owner.post
+        self.rows, self.all_posts = _tensor(model, connection, "rows"), _tensor(model, connection, "post")
         self.sources = len(self.rows) - 1
         self.targets = program.sizes[_ends(program, f"{connection}.post")[1]]
         self.count, self.room = int(self.rows[-1]), len(self.all_posts)

@@ -91,7 +91,9 @@ class Step:
         source = None if silent is None else node.operands[silent]
         if source is not None:
             self._list_events(source)
-        StepSynapses(self.w, self.layout, self.at, self.members, self.printer, node).write(source and source.name)
+        StepSynapses(self.w, self.layout, self.at, self.members, self.printer, node).write(
+            None if source is None else source.name
+        )
 
     def _list_events(self, source: Value) -> None:
         """Write the search for spikes, for all rows of the block before any list is used."""
