@@ -1,4 +1,4 @@
-"""What c1 and c2 share in graphc: the CuBa-LIF neuron, and a layer of it as run and check."""
+"""What c1, c2 and c5 share in graphc: the CuBa-LIF neuron, and a layer of it as run and check."""
 
 from __future__ import annotations
 
@@ -28,22 +28,26 @@ def make_neuron(work: Work) -> gc.Neuron:
     )
 
 
-def make_network(work: Work, recurrent: bool) -> gc.Network:
-    """Return a layer that receives its drive one to one, with a learned dense recurrence if `recurrent`."""
+def make_network(work: Work, recurrent: bool, delay: Any = 1) -> gc.Network:
+    """Return a layer that receives its drive one to one, with a learned dense recurrence if `recurrent`.
+
+    `delay` is that of the recurrence: a number of steps, or one per synapse (pre, post).
+    """
     net = gc.Network(dt=work.dt * ms)
     net.input("x", work.neurons)
     net.population("hid", make_neuron(work), work.neurons)
     net.connect("x", "hid", connectivity=gc.OneToOne(), weight=1.0, learn=False)
     if recurrent:
-        net.connect("hid", "hid", delay=1)
+        net.connect("hid", "hid", delay=delay)
     net.output("hid")
     return net
 
 
 def set_up(work: Work, arrays: Arrays, target: str = "c", device: str = "cpu") -> tuple[Run, Check]:
-    """Return forward plus backward of c1 or c2 as graphc compiles it."""
-    recurrent = work.id == "c2"
-    model = gc.compile(make_network(work, recurrent), learn="bptt", target=target).to(device)
+    """Return forward plus backward of c1, c2 or c5 as graphc compiles it."""
+    recurrent = "w" in arrays
+    network = make_network(work, recurrent, arrays.get("delays", 1))
+    model = gc.compile(network, learn="bptt", target=target).to(device)
     leaves = {"x": to_tensor(arrays["x"]).to(device).requires_grad_()}
     if recurrent:
         recurrence: Any = model.hid_hid

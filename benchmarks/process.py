@@ -22,6 +22,8 @@ ENVIRONMENTS = {  # module in benchmarks/peers -> environment under .peers; None
     "snntorch": "snn",
     "norse": "snn",
     "spikingjelly": "snn",
+    "brian": "brian",
+    "brian_cython": "brian",
 }
 
 

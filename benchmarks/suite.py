@@ -1,4 +1,4 @@
-"""The CPU suite: ``python -m benchmarks.suite [c1 c2 c3 c8]`` (make bench).
+"""The CPU suite: ``python -m benchmarks.suite [c1 c2 c3 c5 c6 c7 c8]`` (make bench).
 
 Every work is first checked (the same spikes, the same gradients), then timed in alternation with its peers. Peers
 that are not installed are left out with a line that says so.
@@ -10,58 +10,25 @@ import argparse
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks import c1, c2, c3, c8, hand
+from benchmarks import c1, c2, c3, c5, c6, c7, c8, hand
+from benchmarks.contenders import TOLD, Contenders, Ours, start_peers, wait_for
 from benchmarks.floor import Floor, budget_bytes, measure_floor
-from benchmarks.peers.worker import Check, Run, measure
-from benchmarks.process import Worker, find_python
+from benchmarks.process import Worker
 from benchmarks.report import RESULTS, Row, spread, time_alternately, write
 from benchmarks.works import Arrays, Work, compare, find_clean, make_inputs, save
 
-WORKS: dict[str, ModuleType] = {"c1": c1, "c2": c2, "c3": c3}
+WORKS: dict[str, ModuleType] = {"c1": c1, "c2": c2, "c3": c3, "c5": c5, "c7": c7}
 SLOW = ("torch_compile",)
-TOLD = Console()
 
 
-class Ours:
-    """A contender in this process, with the methods of a `Worker`."""
-
-    def __init__(self, set_up: Callable[[Work, Arrays], tuple[Run, Check]], work: Work, arrays: Arrays) -> None:
-        """Set the work up and run it once."""
-        self.run, self.check = set_up(work, arrays)
-        self.run()
-
-    def time(self, runs: int) -> list[float]:
-        """Return the milliseconds of `runs` runs."""
-        return [measure(self.run) for _ in range(runs)]
-
-
-def start_peers(work: Work, names: tuple[str, ...], folder: Path) -> list[Worker]:
-    """Start the installed peers on `work`."""
-    missing = [name for name in names if find_python(name) is None]
-    if missing:
-        TOLD.print(f"{work.id}: without {', '.join(missing)}, not installed (make peers)")
-    return [Worker(name, folder) for name in names if name not in missing]
-
-
-def wait_for(worker: Worker) -> float | None:
-    """Return the seconds of a worker's first run, or None, with a line, where it failed."""
-    try:
-        return worker.ready()
-    except RuntimeError as error:
-        TOLD.print(f"without {worker.name}: {error}")
-        return None
-
-
-def check_all(contenders: dict[str, Ours | Worker], work: Work) -> dict[str, str]:
+def check_all(contenders: Contenders, work: Work) -> dict[str, str]:
     """Return what each contender's agreement with ours is; raise where somebody does another work."""
     everything = np.ones(work.batch, np.float32)
     spikes = {name: one.check(everything) for name, one in contenders.items()}
@@ -79,12 +46,14 @@ def check_all(contenders: dict[str, Ours | Worker], work: Work) -> dict[str, str
 def measure_work(module: ModuleType, workers: list[Worker], arrays: Arrays, rounds: int) -> Row:
     """Check and time one work; return its row with the target still open."""
     work: Work = module.WORK
-    contenders: dict[str, Ours | Worker] = {"ours": Ours(module.set_up_ours, work, arrays)}
-    if work.id != "c3":
+    contenders: Contenders = {"ours": Ours(module.set_up_ours, work, arrays)}
+    if work.id in ("c1", "c2"):
         contenders["hand-written C"] = Ours(hand.set_up, work, arrays)
     contenders |= {worker.name: worker for worker in workers}
-    told = check_all(contenders, work)
-    times = time_alternately({name: one.time for name, one in contenders.items()}, rounds, runs=3)
+    told = c7.check_all(contenders, work) if work.id == "c7" else check_all(contenders, work)
+    times = time_alternately(
+        {name: one.time for name, one in contenders.items()}, rounds, runs=1 if work.id == "c5" else 3
+    )
     medians = {name: statistics.median(found) for name, found in times.items()}
     ours = medians.pop("ours")
     notes = {"checks": told, "spreads": {name: spread(found) for name, found in times.items()}}
@@ -111,6 +80,12 @@ def judge(row: Row, floor: Floor) -> None:
         case "c3":
             row.target, row.ratio = "3x the fastest peer", fastest
             row.reached = fastest >= 3
+        case "c5":
+            row.target, row.ratio = "5x the fastest peer", fastest
+            row.reached = fastest >= 5
+        case "c7":
+            row.target, row.ratio = "1.5x the fastest peer", fastest
+            row.reached = fastest >= 1.5
 
 
 def measure_costs() -> list[Row]:
@@ -151,7 +126,7 @@ def show(rows: list[Row], floor: Floor) -> None:
 def main() -> None:
     """Run the works named on the command line, or all, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("works", nargs="*", default=[*WORKS, "c8"], help="c1 c2 c3 c8")
+    parser.add_argument("works", nargs="*", default=[*WORKS, "c6", "c8"], help="c1 c2 c3 c5 c6 c7 c8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json")
     options = parser.parse_args()
@@ -185,8 +160,11 @@ def main() -> None:
             rows.append(row)
             for worker in started:
                 worker.close()
+        if "c6" in options.works:
+            rows += c6.measure(Path(scratch) / "c6", options.rounds, versions)
     if "c8" in options.works:
         rows += measure_costs()
+    rows.sort(key=lambda row: row.id)
     show(rows, floor)
     write(options.out, rows, asdict(floor), versions=versions, load=load)
 

@@ -11,7 +11,7 @@ README = RESULTS.parent.parent / "README.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 LABELS = {
     "torch_eager": "PyTorch eager", "torch_compile": "torch.compile", "jax_scan": "JAX", "snntorch": "snnTorch",
-    "norse": "Norse", "spikingjelly": "SpikingJelly",
+    "norse": "Norse", "spikingjelly": "SpikingJelly", "brian": "Brian2 C++", "brian_cython": "Brian2 Cython",
 }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import cuba
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -69,7 +71,11 @@ class Work:
 C1 = Work("c1", "feed-forward CuBa-LIF, T=100 B=128 N=512", 100, 128, 512)
 C2 = Work("c2", "recurrent CuBa-LIF, T=100 B=128 N=256", 100, 128, 256)
 C3 = Work("c3", "train step 700-256r-20, ALIF, T=250 B=64", 250, 64, 256, inputs=700, outputs=20, tau_mem=20.0)
-WORKS = {work.id: work for work in (C1, C2, C3)}
+C5 = Work("c5", "recurrent CuBa-LIF, a delay of 1 to 25 steps per synapse, T=100 B=128 N=256", 100, 128, 256)
+C6 = Work("c6", "CUBA network, 4000 neurons, 1 s in steps of 0.1 ms, simulated", 10_000, 1, 4000, dt=0.1)
+C7 = Work("c7", "Hodgkin-Huxley, 10 000 cells, 1000 steps of exponential Euler, simulated", 1000, 1, 10_000, dt=0.05)
+WORKS = {work.id: work for work in (C1, C2, C3, C5, C6, C7)}
+LONGEST_DELAY = 25
 
 
 def make_inputs(work: Work, seed: int = 1) -> Arrays:
@@ -79,12 +85,18 @@ def make_inputs(work: Work, seed: int = 1) -> Arrays:
     def normal(*shape: int, mean: float = 0.0, std: float = 1.0) -> NDArray[Any]:
         return (mean + std * draw.standard_normal(shape)).astype(np.float32)
 
-    if work.id in ("c1", "c2"):
+    if work.id == "c6":
+        return cuba.make_network(work.neurons)
+    if work.id == "c7":
+        return {"current": np.linspace(0, 40, work.neurons, dtype=np.float32)}
+    if work.id in ("c1", "c2", "c5"):
         shape = (work.steps, work.batch, work.neurons)
         mean, std = (0.2, 1.5) if work.id == "c1" else (0.35, 1.5)
         arrays = {"x": normal(*shape, mean=mean, std=std), "gy": normal(*shape)}
-        if work.id == "c2":
+        if work.id != "c1":
             arrays["w"] = normal(work.neurons, work.neurons, std=0.5 / math.sqrt(work.neurons))
+        if work.id == "c5":
+            arrays["delays"] = draw.integers(1, LONGEST_DELAY + 1, (work.neurons, work.neurons))
         return arrays
     return {
         "x": (draw.random((work.steps, work.batch, work.inputs)) < 0.05).astype(np.float32),

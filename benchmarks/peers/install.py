@@ -1,6 +1,6 @@
 """Create the environments of the peers under `.peers`; what is there already is left alone.
 
-``python -m benchmarks.peers.install [NAME ...]``: jax, snn. An environment that cannot be made is reported and
+``python -m benchmarks.peers.install [NAME ...]``: jax, snn, brian. An environment that cannot be made is reported and
 left out: the suite then runs without its peers.
 """
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # torchvision and other versions of torch).
 ENVIRONMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "jax": (("jax==0.10.2", "numpy"), ()),
+    "brian": (("brian2==2.9.0", "numpy<2", "cython", "setuptools<81"), ()),
     "snn": (
         ("torch==2.13.0", "numpy", "h5py", "loguru", "SciencePlots", "tensorboard", "scipy", "matplotlib", "tqdm"),
         ("snntorch==1.0.0", "norse==1.1.0", "spikingjelly==2.0.0", "nir==1.0.8", "nirtorch"),

@@ -26,7 +26,14 @@ Check = Callable[[NDArray[Any]], Arrays]
 Setup = Callable[[Work, Arrays], tuple[Run, Check]]
 
 
-def serve(setups: dict[str, Setup]) -> None:
+def measure(run: Run) -> float:
+    """Return the milliseconds of one run."""
+    started = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - started)
+
+
+def serve(setups: dict[str, Setup], measure: Callable[[Run], float] = measure) -> None:
     """Serve the work in the folder named on the command line until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")  # libraries print; their words go to standard error
     os.dup2(2, 1)
@@ -50,13 +57,5 @@ def serve(setups: dict[str, Setup]) -> None:
 
 def read_versions() -> dict[str, str]:
     """Return the versions of the peers imported into this process."""
-    return {
-        name: metadata.version(name) for name in ("jax", "snntorch", "norse", "spikingjelly") if name in sys.modules
-    }
-
-
-def measure(run: Run) -> float:
-    """Return the milliseconds of one run."""
-    started = time.perf_counter()
-    run()
-    return 1e3 * (time.perf_counter() - started)
+    names = ("jax", "snntorch", "norse", "spikingjelly", "brian2")
+    return {name: metadata.version(name) for name in names if name in sys.modules}

@@ -1,0 +1,38 @@
+"""The works of the CPU suite that have a network of their own."""
+
+import numpy as np
+import torch
+
+from benchmarks import c6, cuba
+from benchmarks.peers.torch_delays import lay_out
+from benchmarks.works import C6, LONGEST_DELAY, make_inputs
+
+
+def test_a_synapse_of_c5_reads_the_spikes_of_its_delay():
+    size, draw = 6, np.random.default_rng(0)
+    delays = torch.from_numpy(draw.integers(1, LONGEST_DELAY + 1, (size, size)))
+    weights = torch.from_numpy(draw.standard_normal((size, size)))
+    history = torch.from_numpy(draw.standard_normal((LONGEST_DELAY, size)))  # of the step before, of two before, ...
+    at = lay_out(delays)
+    matrix = torch.sparse_csr_tensor(*at.rows, weights.reshape(-1)[at.order], at.shape)
+    transposed = torch.sparse_csr_tensor(*at.columns, weights.reshape(-1)[at.transposed], at.shape[::-1])
+    delivered = (weights * history[delays - 1, torch.arange(size)[:, None]]).sum(0)
+    torch.testing.assert_close(matrix @ history.reshape(-1), delivered)
+    torch.testing.assert_close(matrix.to_dense().t(), transposed.to_dense())
+
+
+def test_c6_has_every_pair_once():
+    net, arrays = c6.make_network(C6, make_inputs(C6)), make_inputs(C6)
+    model = c6.gc.compile(net, learn=None, target="reference")
+    counts = {name: getattr(model, name).weight.numel() for name in ("exc_exc_exc", "exc_inh_exc", "inh_exc_inh")}
+    assert counts["exc_exc_exc"] + counts["exc_inh_exc"] == len(arrays["exc_pre"])
+    assert counts["inh_exc_inh"] == (arrays["inh_post"] < cuba.EXCITATORY).sum()
+
+
+def test_c6_counts_rates_in_hertz():
+    spikes = np.zeros((10_000, 4000), np.uint8)
+    spikes[::500, : cuba.EXCITATORY] = 1
+    spikes[::1000, cuba.EXCITATORY :] = 1
+    assert {name: round(value, 6) for name, value in c6.describe(spikes, 0.1).items()} == {
+        "exc rate": 20.0, "inh rate": 10.0, "CV": 0.0,
+    }  # fmt: skip
