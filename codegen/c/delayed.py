@@ -22,6 +22,7 @@ from .address import Addresses, Members
 from .layout import Layout, each_vector, lanes_of
 from .rules import real
 
+WINDOW = 128  # steps whose events are sorted by source before they are used
 SOURCES = 16  # source neurons of a share of a gradient are a multiple of these, so that no two threads share a line
 
 
@@ -101,6 +102,7 @@ class StepDelayed:
         with w.block(opening, "}"):
             self.members.add_plain(f"lane_{self.name}[{self.pre}*{self.lanes}]", self.at.real)
             self._turn(f"({source}[_r])", f"_m->lane_{self.name}", self.pre)
+            self._list_busy()
             with self._each_delay(first):
                 self._spread_lanes()
 
@@ -130,9 +132,21 @@ class StepDelayed:
             to = f"_in[_r*{self.post} + {self.targets}[_s]]"
             w.line(f"{loop} {to} += {self.weight}[_s];", self.node.result.loc)
 
+    def _list_busy(self) -> None:
+        """Write the list of the sources that sent something in any row."""
+        w = self.w
+        self.members.add_plain(f"busy_{self.name}[{self.pre}]", "int32_t")
+        w.line("int64_t _busy = 0;")
+        with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
+            w.line("int _any = 0;")
+            line = f"_any |= _m->lane_{self.name}[_i*{self.lanes} + _r] != 0;"
+            w.line(f"for (int _r = 0; _r < {self.lanes}; _r++) {line}")
+            w.line(f"_m->busy_{self.name}[_busy] = (int32_t)_i, _busy += _any;")
+
     def _spread_lanes(self) -> None:
         w, lane = self.w, f"_m->lane_{self.name} + _i*{self.lanes}"
-        with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
+        with w.block("for (int64_t _e = 0; _e < _busy; _e++) {", "}"):
+            w.line(f"const int64_t _i = _m->busy_{self.name}[_e];")
             w.line(f"_vector _z[{self.lanes}/_LANES];")
             w.line(f"{each_vector(self.lanes)} _z[_v] = *(const _vector *)({lane} + _v*_LANES);")
             with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
@@ -195,10 +209,15 @@ def emit_delayed_gradient(schedule: Schedule, kernel: Kernel, printer: Printer, 
         return stored, f"(const {stored} *)_p[{k}] + {first}*_stride[{2 * k}] + _b*_stride[{2 * k + 1}]"
 
     printer.used.add("_events_real")
-    g = place(inputs[node.factor])
-    with w.block(f"struct _{kernel.name} {{  // what a thread keeps of one step and sample", "};"):
+    g, early = place(inputs[node.factor]), history.depth if history.init else 0
+    binary = history.value.type.dtype == "bool"
+    with w.block(f"struct _{kernel.name} {{  // what a thread keeps of a sample: when each of its sources sent", "};"):
         w.line(f"{kind} sent[{pre}];")
         w.line(f"uint32_t events[{pre + 16}];")
+        w.line(f"int count[{pre}];")
+        w.line(f"int32_t when[{pre}][{WINDOW}];")
+        if not binary:
+            w.line(f"{kind} what[{pre}][{WINDOW}];")
     with w.block(f"void {kernel.name}(const int64_t *_size, void *const *_p, const int64_t *_stride) {{", "}"):
         w.line("const int64_t _T = _size[0], _B = _size[1], _threads = _size[3];")
         w.line(f"{kind} *_out = _p[{place(kernel.graph.outputs[0].name)}];")
@@ -213,35 +232,49 @@ def emit_delayed_gradient(schedule: Schedule, kernel: Kernel, printer: Printer, 
             w.line("const int64_t _width = _left < _share ? _left : _share;")
             w.line("if (_width <= 0) continue;")
             w.line(f"struct _{kernel.name} *_m = _take(sizeof *_m);")
-            start = -history.depth if history.init else 0
             with (
                 w.block("for (int64_t _b = 0; _b < _B; _b++) {", "}"),
-                w.block(f"for (int64_t _t = {start}; _t < _T; _t++) {{", "}"),
+                w.block(f"for (int64_t _t0 = {-early}; _t0 < _T; _t0 += {WINDOW}) {{", "}"),
             ):
-                copy = f"for (int64_t _n = 0; _n < _width; _n++) _m->sent[_n] = ({kind})_from[_first + _n];"
-                if history.init:
-                    with w.block("if (_t < 0) {  // before the first step"):
-                        stored, text = row(history.init, f"(_t + {schedule.buffers[history.init].depth})")
+                w.line("__builtin_memset(_m->count, 0, sizeof _m->count);")
+                with w.block(f"for (int64_t _t = _t0; _t < _T && _t < _t0 + {WINDOW}; _t++) {{", "}"):
+                    copy = f"for (int64_t _n = 0; _n < _width; _n++) _m->sent[_n] = ({kind})_from[_first + _n];"
+                    opening = "{"
+                    if history.init:
+                        with w.block("if (_t < 0) {  // before the first step"):
+                            stored, text = row(history.init, f"(_t + {schedule.buffers[history.init].depth})")
+                            w.line(f"const {stored} *_from = {text};")
+                            w.line(copy)
+                        opening = "} else {"
+                    with w.block(opening, "}"):
+                        stored, text = row(inputs[history.value], "_t")
                         w.line(f"const {stored} *_from = {text};")
                         w.line(copy)
-                    opening = "} else {"
-                else:
-                    opening = "{"
-                with w.block(opening, "}"):
-                    stored, text = row(inputs[history.value], "_t")
-                    w.line(f"const {stored} *_from = {text};")
-                    w.line(copy)
-                w.line("const int _count = _events_real(_m->sent, _width, _m->events);")
-                w.line("if (!_count) continue;")
-                with w.block(f"for (int64_t _q = 0; _q < {len(lags)}; _q++) {{", "}"):
-                    w.line("const int64_t _to = _t + _d[_q];")
-                    w.line("if (_to < 0 || _to >= _T) continue;")
-                    found = f"(const {kind} *)_p[{g}] + _to*_stride[{2 * g}] + _b*_stride[{2 * g + 1}]"
-                    w.line(f"const {kind} *_met = {found};  // the gradients of the targets, where the delay ends")
-                    w.line(f"const int32_t *_of = _list + _q*{pre} + _first;")
-                    with w.block("for (int _e = 0; _e < _count; _e++) {", "}"):
+                    w.line("const int _found = _events_real(_m->sent, _width, _m->events);")
+                    with w.block("for (int _e = 0; _e < _found; _e++) {", "}"):
                         w.line("const int64_t _i = _m->events[_e];")
-                        w.line(f"const {kind} _z = _m->sent[_i];")
-                        loop = "for (int64_t _s = _of[_i]; _s < _of[_i + 1]; _s++)"
-                        w.line(f"{loop} _out[_s] += _z*_met[_post[_s]];", node.result.loc)
+                        if not binary:
+                            w.line("_m->what[_i][_m->count[_i]] = _m->sent[_i];")
+                        w.line("_m->when[_i][_m->count[_i]++] = (int32_t)_t;")
+                with (
+                    w.block(f"for (int _q = 0; _q < {len(lags)}; _q++)"),
+                    w.block("for (int64_t _i = 0; _i < _width; _i++) {", "}"),
+                ):
+                    w.line(
+                        f"const int64_t _s0 = _list[_q*{pre} + _first + _i], _s1 = _list[_q*{pre} + _first + _i + 1];"
+                    )
+                    w.line("int _e = 0, _end = _m->count[_i];")
+                    w.line("while (_e < _end && _m->when[_i][_e] + _d[_q] < 0) _e++;")
+                    w.line("while (_end > _e && _m->when[_i][_end - 1] + _d[_q] >= _T) _end--;")
+                    step = f"(_m->when[_i][{{}}] + _d[_q])*_stride[{2 * g}]"
+                    met = f"(const {kind} *)_p[{g}] + {step} + _b*_stride[{2 * g + 1}]"
+                    for count in (4, 1):
+                        with w.block(f"for (; _e + {count} <= _end; _e += {count}) {{", "}"):
+                            terms = []
+                            for n in range(count):
+                                w.line(f"const {kind} *_met{n} = {met.format(f'_e + {n}' if n else '_e')};")
+                                scale = "" if binary else f"_m->what[_i][_e + {n}]*"
+                                terms.append(f"{scale}_met{n}[_post[_s]]")
+                            loop = "for (int64_t _s = _s0; _s < _s1; _s++)"
+                            w.line(f"{loop} _out[_s] += {' + '.join(terms)};", node.result.loc)
             w.line("free(_m);")
