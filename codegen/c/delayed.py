@@ -169,6 +169,7 @@ class StepDelayed:
                     sums, each = f"_m->sum_{self.name} + _i*{self.lanes}", each_vector(self.lanes)
                     w.line(f"_vector _sum[{self.lanes}/_LANES];")
                     w.line(f"{each} _sum[_v] = *(const _vector *)({sums} + _v*_LANES);")
+                    w.line("#pragma GCC unroll 4")
                     with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
                         w.line(f"const {kind} *_g = _in + (int64_t){self.targets}[_s]*{self.lanes};")
                         line = f"_sum[_v] += {self.weight}[_s]**(const _vector *)(_g + _v*_LANES);"
