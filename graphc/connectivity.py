@@ -13,9 +13,11 @@ from graphc.ir.loc import Loc
 if TYPE_CHECKING:
     import numpy as np
 
+    from graphc.ir.drawn import Drawn
+
     Integers = np.ndarray[Any, np.dtype[np.int64]]
 
-LayoutChoice = Literal["auto", "dense", "list"]
+LayoutChoice = Literal["auto", "dense", "list", "procedural"]
 
 
 class Side(Protocol):
@@ -63,6 +65,8 @@ class Connectivity:
     def weight_shape(self, source: Side, sink: Side, name: str) -> tuple[int, ...]:
         """Return the shape of the weights of connection `name`."""
         raise NotImplementedError
+
+    procedural = False  # whether synapses are drawn at every spike
 
     def fan_in(self, source: Side, sink: Side, name: str) -> int:
         """Return how many synapses a target neuron has, on average."""
@@ -157,8 +161,9 @@ class Sparse(Connectivity):
         mask: (pre, post), true where there is a synapse.
         indices: the pairs: two arrays (pre, post) of equal length in a tuple, or one array (nnz, 2).
         autapses: whether a drawn connection of a population with itself may join a neuron with itself.
-        layout: how kernels keep the weights: "list" (rows of targets, memory in proportion to the synapses), "dense"
-            (a matrix with zeros), or "auto".
+        layout: how kernels keep the synapses: "list" (rows of targets, memory in proportion to the synapses), "dense"
+            (a matrix with zeros), "procedural" (drawn anew at every spike, in no memory, with one weight for all), or
+            "auto".
 
     Weights given with `indices` belong to the pairs in their given order; weights and delays may also be (pre, post).
     """
@@ -183,9 +188,13 @@ class Sparse(Connectivity):
             raise DeclarationError(
                 f"probability of gc.Sparse is {probability!r}", loc, "give a number above 0, up to 1"
             )
-        if layout not in ("auto", "dense", "list"):
-            raise DeclarationError(f"layout of gc.Sparse is {layout!r}", loc, 'use "auto", "dense" or "list"')
+        if layout not in ("auto", "dense", "list", "procedural"):
+            hint = 'use "auto", "dense", "list" or "procedural"'
+            raise DeclarationError(f"layout of gc.Sparse is {layout!r}", loc, hint)
+        if layout == "procedural" and probability is None:
+            raise DeclarationError('layout="procedural" of gc.Sparse draws its synapses', loc, "give a probability")
         self.probability, self.seed, self.autapses, self._layout = probability, seed, autapses, layout
+        self.procedural = layout == "procedural"
         self.mask: Any = None
         self.pairs: Any = None
         self._found: dict[tuple[int, int, str], SynapseList] = {}
@@ -214,6 +223,8 @@ class Sparse(Connectivity):
                     message = f"a {side} index of {label} is {worst}, but '{end.name}' has {end.size} neurons"
                     raise DeclarationError(message, loc)
             self._check_duplicates(sink, label, loc)
+        if self.procedural:
+            return
         name = label.split("'")[1]
         if not len(self.synapses(source, sink, name).pre):
             raise DeclarationError(f"{label} has no synapse", loc, "give a pair, or a larger probability")
@@ -228,7 +239,9 @@ class Sparse(Connectivity):
             raise DeclarationError(f"{label} names the pair {pair} twice", loc, "add the weights of equal pairs")
 
     def weight_shape(self, source: Side, sink: Side, name: str) -> tuple[int, ...]:
-        """Return (nnz,)."""
+        """Return (nnz,); one weight for all that are drawn at every spike has no axis."""
+        if self.procedural:
+            return ()
         return (len(self.synapses(source, sink, name).pre),)
 
     def synapses(self, source: Side, sink: Side, name: str) -> SynapseList:
@@ -244,28 +257,17 @@ class Sparse(Connectivity):
             order = np.lexsort((self.pairs[1], self.pairs[0]))
             found = SynapseList(self.pairs[0][order], self.pairs[1][order], None, order)
         else:
-            autapses = self.autapses or source.name != sink.name
-            found = _pairs(*self._draw(source.size, sink.size, name, autapses))
+            found = _pairs(*self.drawn(source, sink, name).pairs(source.size, sink.size))
         self._found[key] = found
         return found
 
-    def _draw(self, rows: int, columns: int, name: str, autapses: bool) -> tuple[Integers, Integers]:
-        """Return pairs joined with `probability`: the gaps between them, counted along the rows, are geometric."""
-        import numpy as np
+    def drawn(self, source: Side, sink: Side, name: str) -> Drawn:
+        """Return how the synapses of a probability are drawn."""
+        from graphc.ir.drawn import Drawn
 
         assert self.probability is not None
-        draw = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
-        total, p = rows * columns, float(self.probability)
-        parts: list[Any] = []
-        last = -1
-        while last < total:
-            expected = (total - last) * p
-            gaps = draw.geometric(p, int(expected + 6 * math.sqrt(expected) + 16))
-            parts.append(last + np.cumsum(gaps))
-            last = int(parts[-1][-1])
-        flat = np.concatenate(parts)
-        pre, post = np.divmod(flat[flat < total], columns)
-        return (pre, post) if autapses else (pre[pre != post], post[pre != post])
+        seed = (self.seed << 32) ^ zlib.crc32(name.encode())
+        return Drawn(seed, float(self.probability), self.autapses or source.name != sink.name)
 
 
 @dataclass(frozen=True)

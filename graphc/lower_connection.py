@@ -20,12 +20,13 @@ from graphc.ir import (
     slot,
     symbol,
 )
+from graphc.ir.errors import not_supported
 from graphc.ir.functions import detach
 from graphc.ir.synapses import Role
 
 from . import symbols as gs
 from .connection import Connection
-from .connectivity import OneToOne
+from .connectivity import OneToOne, Sparse
 from .delay import Taps
 from .lower_lists import is_list, is_merged, lags_of, mark_of
 from .translate import markers
@@ -205,6 +206,9 @@ class ConnectionStep:
         terms, mixed = separate(expr)
         parts = [self._product(term, segment, signals) for term in terms]
         if mixed != 0:
+            if self.connection.connectivity.procedural:
+                what = 'a transmit that does not separate, with layout="procedural"'
+                not_supported(what, self.connection.loc.entry("transmit"), 'use layout="list"')
             parts.append(self._general(mixed, segment, signals))
         return parts
 
@@ -212,6 +216,8 @@ class ConnectionStep:
         """Return ``h(post) * (g(pre) @ f(weight))``."""
         block, name, loc = self.block, self.connection.name, self.connection.loc
         f = self._value(term.synapse, segment.values, "factor")
+        if self.connection.connectivity.procedural:
+            return self._drawn(term, f, signals)
         axes = segment.tables[1].type.axes if segment.tables else self.ends
         f = block.spread(f, Type("real", False, axes))
         type = Type("real", True, self.ends[1:])
@@ -239,6 +245,30 @@ class ConnectionStep:
             return block.spread(drive, type)
         h = self._value(term.post, signals, "target")
         return block.map(f"{name}.drive", symbol(drive) * symbol(h), (drive, h), loc)
+
+    def _drawn(self, term: Term, f: Value, signals: Env) -> Value:
+        """Return ``f(weight) * h(post)`` times the sum of g(pre) over synapses that are drawn at every spike."""
+        block, name, connection = self.block, self.connection.name, self.connection
+        type = Type("real", True, self.ends[1:])
+        assert isinstance(connection.connectivity, Sparse)
+        g = self._value(term.pre, signals, "source")
+        g = block.spread(g, Type(g.type.dtype, True, self.ends[:1]))
+        result = block.names.value(f"{name}.sum", type, loc=connection.loc)
+        total = block.add(
+            Synapses(
+                result=result,
+                operands=(g,),
+                expr=slot(0),
+                roles=("pre",),
+                over="pre",
+                ends=self.ends,
+                layout="procedural",
+                drawn=connection.connectivity.drawn(connection.source, connection.sink, connection.shared or name),
+            )
+        )
+        factors = [total, f, *([self._value(term.post, signals, "target")] if term.post != 1 else [])]
+        product = sympy.Mul(*(symbol(v) for v in factors))
+        return block.map(f"{name}.drive", product, factors, connection.loc)
 
     def _general(self, expr: sympy.Expr, segment: Segment, signals: Env) -> Value:
         """Return the sum of an expression that is evaluated per synapse."""
@@ -274,8 +304,6 @@ class ConnectionStep:
         """Return what gc.detach stops, which must belong to one side, or to the synapse."""
         kinds = kinds_of(marker)
         if len(kinds) > 1:
-            from graphc.ir.errors import not_supported
-
             what = f"gc.detach of {' and '.join(sorted(kinds))} signals together"
             not_supported(what, self.connection.loc.entry("transmit"), "detach each of them")
         (kind,) = kinds or {"synapse"}

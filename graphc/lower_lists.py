@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir import Parameter, Type
+from graphc.ir import DeclarationError, Parameter, Type
 
 from . import symbols as gs
 from .connection import Connection, signs_of_weights
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def is_list(connection: Connection) -> bool:
     """Whether the synapses of `connection` are listed, rather than all pairs or pairs of equal numbers."""
-    plain = isinstance(connection.connectivity, (Dense, OneToOne))
+    plain = isinstance(connection.connectivity, (Dense, OneToOne)) or connection.connectivity.procedural
     return not plain or not isinstance(connection.delay, (int, Taps))
 
 
@@ -90,6 +90,12 @@ def _declare_lists(lowering: Lowering, connection: Connection, declare: Any) -> 
             count = len(lags_of(connection))
         elif mark:
             chosen = np.flatnonzero(delays == delay)
+        if len(chosen) >= 1 << 31:
+            raise DeclarationError(
+                f"connection '{connection.name}' has {len(chosen)} synapses, more than a list counts",
+                connection.loc,
+                'layout="procedural" of gc.Sparse keeps none',
+            )
         pre, post = found.pre[chosen], found.post[chosen]
         if count > 1:
             pre = lag * sources + pre

@@ -25,7 +25,19 @@ def run_synapses(
             now = [a[t] if v.type.batched else a for a, v in zip(args, node.operands, strict=True)]
             total = total + run_synapses(node, now, shape, dtype, False)
         return total
+    if node.drawn is not None:
+        return _drawn(node, args, shape, dtype)
     return _listed(node, args, shape, dtype) if node.listed else _full(node, args, shape, dtype)
+
+
+def _drawn(node: Synapses, args: list[torch.Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """Draw the list and sum over it; the other side's size is that of an operand."""
+    assert node.drawn is not None
+    other = args[0].shape[-1]
+    pre, post = (other, shape[-1]) if node.over == "pre" else (shape[-1], other)
+    i, j = (torch.from_numpy(a) for a in node.drawn.pairs(pre, post))
+    rows = torch.searchsorted(i, torch.arange(pre + 1))
+    return _listed(node, [*args, rows, j], shape, dtype)
 
 
 def _full(node: Synapses, args: list[torch.Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

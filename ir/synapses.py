@@ -7,12 +7,13 @@ from typing import Literal
 
 import sympy
 
+from .drawn import Drawn
 from .node import Node, Value
 from .types import Type
 
 Role = Literal["pre", "post", "synapse"]
 Over = Literal["pre", "post", "batch"]
-Layout = Literal["auto", "dense", "list"]
+Layout = Literal["auto", "dense", "list", "procedural"]
 
 
 def slot(k: int) -> sympy.Symbol:
@@ -30,6 +31,7 @@ class Synapses(Node):
 
     Without a list every pair is a synapse. A list is two more operands: `rows`, (pre + 1,), and `post`: synapse s has
     the target post[s], and those of source i are rows[i] to rows[i + 1]. What lies beyond the last row is no synapse.
+    Or the synapses are `drawn` anew wherever they are needed; then no operand has one number per synapse.
     """
 
     expr: sympy.Expr
@@ -37,6 +39,7 @@ class Synapses(Node):
     over: Over
     ends: tuple[str, str]
     layout: Layout = "auto"
+    drawn: Drawn | None = None
 
     @property
     def listed(self) -> bool:
@@ -69,6 +72,8 @@ class Synapses(Node):
             if role == "synapse" and value.type.batched:
                 self.fail(f"reads %{value.name}, one number per synapse and sample")
         used = {str(s) for s in self.expr.free_symbols}
+        if self.drawn is not None and (self.listed or "synapse" in self.roles or self.over == "batch"):
+            self.fail("draws its synapses, and reads a number of each")
         if used != {str(slot(k)) for k in range(len(self.roles))}:
             self.fail(f"has {len(self.roles)} operands but its expression uses {sorted(used)}")
 

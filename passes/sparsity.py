@@ -66,6 +66,12 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
     names = Names(v.name for v in graph.values)
     for node in graph.nodes:
         if not isinstance(node, DelayedSynapses) and not (isinstance(node, Synapses) and node.listed):
+            if not lists and isinstance(node, Synapses) and node.drawn is not None:
+                raise TargetError(
+                    f"%{node.result.name} draws its synapses at every spike, which target 'triton' cannot",
+                    node.result.loc,
+                    'use target="c", or leave layout="procedural" out',
+                )
             nodes.append(node)
             continue
         pre, post = (program.sizes[a] for a in node.ends)

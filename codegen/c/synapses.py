@@ -122,7 +122,18 @@ class StepSynapses:
     @contextmanager
     def _synapses(self, clauses: str = "", simd: bool = True) -> Iterator[None]:
         """Open the loop over the synapses `_s` of source `_i`, with their targets `_j`."""
-        w = self.w
+        w, drawn = self.w, self.node.drawn
+        if drawn is not None:
+            self.printer.used |= {"_mix", "_gap"}
+            start = f"_mix({drawn.seed % (1 << 64)}ull + (uint64_t)_i*_GOLDEN)"
+            w.line(f"uint64_t _state = {start};  // the targets are drawn as they are needed")
+            step = f"(_at += _gap(_state += _GOLDEN, {drawn.scale!r})) < {self.post}"
+            with w.block(f"for (double _at = -1; {step};) {{", "}"):
+                w.line("const int64_t _j = (int64_t)_at;")
+                if not drawn.autapses:
+                    w.line("if (_j == _i) continue;")
+                yield
+            return
         if self.node.listed:
             rows, post = self.lists
             with w.block(f"for (int64_t _s = {rows}[_i]; _s < {rows}[_i + 1]; _s++) {{", "}"):
