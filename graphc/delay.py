@@ -142,6 +142,9 @@ def lower_delay(
     label, loc = f"connection '{name}'", loc.entry("delay")
     if delay is None:
         return 0
+    if connectivity.procedural and (isinstance(delay, LearnedDelay) or is_array(delay)):
+        hint = 'use layout="list"'
+        raise DeclarationError(f'{label} is drawn at every spike (layout="procedural"), with one delay', loc, hint)
     if isinstance(delay, LearnedDelay):
         return _taps(delay, dt, label, connectivity.weight_shape(source, sink, drawn))
     if not is_array(delay):

@@ -14,6 +14,7 @@ from graphc.ir.loc import Loc
 from .connection import Connection, check_parameters, check_sign, lower_sign, lower_transmit, lower_weight
 from .connectivity import Connectivity, Dense
 from .delay import lower_delay
+from .distributions import Distribution
 from .names import (
     MODEL_ATTRIBUTES,
     MODULE_ATTRIBUTES,
@@ -26,7 +27,7 @@ from .neuron import Neuron
 from .population_values import ParameterValue, initial_value, parameter_value, refractory_steps
 from .records import Record, resolve_record
 from .symbols import Parameter
-from .values import Value, time_in_ms
+from .values import Value, is_array, time_in_ms
 from .windows import AvgPool
 
 
@@ -277,6 +278,9 @@ class Network:
         loc: Loc,
     ) -> tuple[Value | None, str | None]:
         """Return the value of the weight, or the connection that owns it."""
+        if connectivity.procedural and (given is None or isinstance(given, Distribution) or is_array(given)):
+            message = f"connection '{name}' is drawn at every spike (layout=\"procedural\"), with one weight for all"
+            raise DeclarationError(message, loc.entry("weight"), "give a number")
         if given is None:
             return (1.0 if isinstance(connectivity, AvgPool) else None), None
         loc, label = loc.entry("weight"), f"connection '{name}'"

@@ -232,6 +232,47 @@ def test_a_drawn_list_has_the_probability_and_no_pair_twice():
     assert len(other.pre) != len(found.pre) or (other.pre != found.pre).any()
 
 
+def procedural(layout, target="c", **connection):
+    v = gc.state("v")
+    x = gc.input("x")
+    neuron = gc.Neuron("Leaky", update={v: 0.8 * v + x}, spike=gc.Spike(v > 1), reset={v: v - 1})
+    net = gc.Network(dt=1.0)
+    net.input("inp", 5)
+    net.population("hid", neuron, N)
+    net.connect("inp", "hid", weight=0.4, connectivity=gc.Sparse(0.4, seed=1, layout=layout))
+    sparse = gc.Sparse(0.3, seed=1, layout=layout, autapses=False)
+    net.connect("hid", "hid", weight=0.1, delay=2, connectivity=sparse, **connection)
+    net.output("hid")
+    return gc.compile(net, target=target, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("target", ["c", "reference"])
+def test_synapses_drawn_at_every_spike_are_those_of_the_list(target):
+    drawn, kept = procedural("procedural", target), procedural("list", target)
+    assert sum(t.numel() for t in drawn.hid_hid.parameters()) == 1
+    assert not list(drawn.hid_hid.buffers())
+    x, loss = spikes_in(T, B), torch.randn(T, B, N, dtype=torch.float64)
+    y = run(drawn, x, loss)
+    assert 0.1 < y.mean() < 0.9
+    assert torch.equal(y, run(kept, x, loss))
+    for name in ("inp_hid", "hid_hid"):
+        each = getattr(kept, name).weight.grad
+        torch.testing.assert_close(getattr(drawn, name).weight.grad, each.sum(), rtol=1e-10, atol=1e-10)
+
+
+def test_drawn_synapses_say_what_they_cannot_do():
+    with pytest.raises(gc.DeclarationError, match="give a probability"):
+        gc.Sparse(mask=MASK, layout="procedural")
+    with pytest.raises(gc.DeclarationError, match="does not separate"):
+        procedural("procedural", transmit=gc.sigmoid(gc.weight * gc.pre("v") * gc.post("v")))
+    with pytest.raises(gc.TargetError, match="draws its synapses"):
+        procedural("procedural", target="triton")
+    with pytest.raises(gc.DeclarationError, match="one weight for all"):
+        recurrent(delay=1, connectivity=gc.Sparse(0.5, layout="procedural"), weight=WEIGHT)
+    with pytest.raises(gc.DeclarationError, match="one delay"):
+        recurrent(delay=DELAY, connectivity=gc.Sparse(0.5, layout="procedural"), weight=0.1)
+
+
 def sides(*sizes):
     net = gc.Network(dt=1.0)
     return [net.population(f"p{k}", gc.zoo.LI, n) for k, n in enumerate(sizes)]
