@@ -157,7 +157,8 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
             isinstance(n, DelayedSynapses) or (isinstance(n, Synapses) and n.over == "post") for n in graph.nodes
         )
         why = "a synapse is read for many rows" if lanes else "a weight is read at every step"
-        return Layout("rows", {"rows": int(tuned.get("rows", 16 if lanes else 8))}, why)
+        rows = 32 if any(isinstance(n, DelayedSynapses) for n in lists) else 16 if lanes else 8
+        return Layout("rows", {"rows": int(tuned.get("rows", rows))}, why)
     widest = max((program.sizes[v.type.axes[0]] for v in graph.values if len(v.type.axes) == 1), default=1)
     options = {"rows": int(tuned.get("rows", max(min(2048 // widest, 32), 1)))}
     elementwise = [n for n in graph.nodes if not isinstance(n, (Const, Time, Read, Reduce))]

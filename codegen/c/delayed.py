@@ -1,16 +1,14 @@
 """Synapses with delays of their own in C.
 
-Sources of spikes: what a spike will deliver is added, when it happens, to the drives of the steps to come, so that one
-event costs its synapses once, whatever their delays. Other values: the same for all sources, with the rows of the block
-as lanes. Back through time: the gradients of the targets are kept for as long as the longest delay, rows as lanes, and
-every synapse reads the one of its delay.
+A block of few rows goes from spike to spike: what it will deliver is added, when it happens, to the drives of the steps
+to come, so that one event costs its synapses once, whatever their delays. A block of many rows, and values that are no
+spikes, keep what was sent for as long as the longest delay, with the rows as lanes, and every synapse reads what was
+sent its delay ago. Back through time it is the same: every synapse reads the gradient that lies its delay ahead.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
@@ -44,140 +42,135 @@ class StepDelayed:
         self.spikes = node.over == "pre" and self.history.value.type.dtype == "bool"
         self.later = f"_m->later_{self.name}"
 
+    def prepare(self) -> None:
+        """Write what a call does once: sort the list by target, for the blocks that go from target to target."""
+        if self.node.over == "pre":
+            self.printer.used.add("_by_target")
+            turned = f"_turned_{self.name}"
+            when = "_B > 3 ? " if self.spikes else ""
+            none = " : (struct _list){0};  // few rows go from spike to spike"
+            of = f"{self.list}, {self.targets}, {self.weight}, {len(self.node.lags)}, {self.pre}, {self.post}"
+            self.w.line(f"struct _list {turned} = {when}_by_target({of}){none if self.spikes else ';'}")
+
+    def release(self) -> None:
+        """Write the end of what `prepare` began."""
+        if self.node.over == "pre":
+            turned = f"_turned_{self.name}"
+            self.w.line(f"free({turned}.first), free({turned}.other), free({turned}.weight);")
+
     def start(self) -> None:
-        """Write what a block does before its first step: empty the sums to come, and add what is under way."""
-        self.members.add_plain(f"later_{self.name}[{self.slots}][{self.post}*{self.lanes}]", self.at.real)
+        """Write what a block does before its first step: empty what it keeps, and take what is under way."""
+        widest = max(self.pre, self.post)
+        self.members.add_plain(f"later_{self.name}[{self.slots}][{widest}*{self.lanes}]", self.at.real)
         self.w.line(f"__builtin_memset({self.later}, 0, sizeof {self.later});")
         if self.node.over == "pre" and self.history.init:
             slots, entry = self.layout.slots(self.history), self.layout.depth(self.history)
             ring = f"_m->ring_{self.at.argument(self.history.name)}[({entry + 1} - _age + {slots})%{slots}]"
-            oldest = self.history.depth
+            oldest = max(self.node.lags)
             with self.w.block(f"for (int64_t _age = {oldest}; _age >= 1; _age--) {{  // before the first step", "}"):
-                self._deliver(ring, "-_age", first=True)
+                self._take(ring, "-_age", first=True)
 
     def read(self) -> None:
         """Write the drive of this step, where other loops read it."""
-        if self.node.over == "post":
-            self._gather()
-            return
         w = self.w
         self.members.add(f"now_{self.name}", self.node.result, self.at.real)
-        loop = f"for (int64_t _j = 0; _j < {self.post}; _j++)"
-        with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
-            w.line(f"const {self.at.real} *_sum = {self.later}[_t%{self.slots}];", self.node.result.loc)
-            if self.spikes:
-                w.line(f"if (!_wide) {loop} _m->now_{self.name}[_r][_j] = _sum[_r*{self.post} + _j];")
-                loop = f"else {loop}"
-            w.line(f"{loop} _m->now_{self.name}[_r][_j] = _sum[_j*{self.lanes} + _r];")
+        if not self.spikes:
+            with w.block("{", "}"):
+                self._gather()
+            return
+        with w.block("if (!_wide) {  // what spikes have delivered for this step"):
+            copy = f"{self.later}[_t%{self.slots}][_r*{self.post} + _j]"
+            with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
+                loop = f"for (int64_t _j = 0; _j < {self.post}; _j++)"
+                w.line(f"{loop} _m->now_{self.name}[_r][_j] = {copy};", self.node.result.loc)
+        with w.block("} else {", "}"):
+            self._gather()
 
     def finish(self) -> None:
         """Write what a step does at its end, when the value of the history is known."""
-        w, step = self.w, self.at.step
+        step = self.at.step
         if self.node.over == "post":
             row = self.at.convert(self.at.kind(self.history.value), f"({self.at.row(self.history.value, '_r')})")
             self._turn(row, f"{self.later}[{step}%{self.slots}]", self.post)
             return
-        now = f"{self.later}[_t%{self.slots}]"
-        w.line(f"__builtin_memset({now}, 0, sizeof {now});")
         slots = self.layout.slots(self.history)
-        self._deliver(f"_m->ring_{self.at.argument(self.history.name)}[_t%{slots}]", "_t", first=False)
+        self._take(f"_m->ring_{self.at.argument(self.history.name)}[_t%{slots}]", "_t", first=False)
+
+    def _take(self, source: str, t: str, first: bool) -> None:
+        """Write what becomes of the values that sources sent at step `t`; `first` before the first step."""
+        w = self.w
+        slot = f"{self.later}[({t} + {self.slots})%{self.slots}]"
+        if not self.spikes:
+            self._turn(f"({source}[_r])", slot, self.pre)
+            return
+        with w.block("if (!_wide) {  // few rows: from spike to spike, to the steps at which each arrives"):
+            if not first:
+                w.line(f"__builtin_memset({slot}, 0, sizeof {slot});")
+            self._deliver(source, t, first)
+        with w.block("} else {  // many rows: kept as lanes until it arrives", "}"):
+            self._turn(f"({source}[_r])", slot, self.pre)
 
     def _deliver(self, source: str, t: str, first: bool) -> None:
-        """Write the delivery of what the sources sent at step `t`: of what was `first`, only what is still to come."""
         w = self.w
-        w.line(f"const int64_t _to = {t};")
+        self.printer.used.add("_events_real")
+        self.members.add_plain(f"sent_{self.name}[{self.rows}][{self.pre + 16}]", "uint32_t")
+        self.members.add_plain(f"count_{self.name}[{self.rows}]", "int")
+        sent = f"_events_real({source}[_r], {self.pre}, _m->sent_{self.name}[_r])"
+        w.line(f"for (int64_t _r = 0; _r < _rows; _r++) _m->count_{self.name}[_r] = {sent};")
         self._delays()
-        if self.spikes:
-            self.printer.used.add("_events_real")
-            self.members.add_plain(f"sent_{self.name}[{self.rows}][{self.pre + 16}]", "uint32_t")
-            self.members.add_plain(f"count_{self.name}[{self.rows}]", "int")
-            with w.block("if (!_wide) {  // few rows: from spike to spike"):
-                sent = f"_events_real({source}[_r], {self.pre}, _m->sent_{self.name}[_r])"
-                w.line(f"for (int64_t _r = 0; _r < _rows; _r++) _m->count_{self.name}[_r] = {sent};")
-                with self._each_delay(first):
-                    self._spread()
-            opening = "} else {  // many rows: all of them at once, from source to source"
-        else:
-            opening = "{"
-        with w.block(opening, "}"):
-            self.members.add_plain(f"lane_{self.name}[{self.pre}*{self.lanes}]", self.at.real)
-            self._turn(f"({source}[_r])", f"_m->lane_{self.name}", self.pre)
-            self._list_busy()
-            with self._each_delay(first):
-                self._spread_lanes()
+        with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
+            if first:
+                w.line(f"if (_d[_q] + ({t}) < 0) continue;")
+            w.line(f"{self.at.real} *_in = {self.later}[(_d[_q] + {t} + {self.slots})%{self.slots}];")
+            w.line(f"const int32_t *_first = {self.list} + _q*{self.pre};")
+            with (
+                w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"),
+                w.block(f"for (int _e = 0; _e < _m->count_{self.name}[_r]; _e++) {{", "}"),
+            ):
+                w.line(f"const int64_t _i = _m->sent_{self.name}[_r][_e];")
+                loop = "for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++)"
+                to = f"_in[_r*{self.post} + {self.targets}[_s]]"
+                w.line(f"{loop} {to} += {self.weight}[_s];", self.node.result.loc)
 
     def _delays(self) -> None:
         lags = self.node.lags
         self.w.line(f"static const int64_t _d[{len(lags)}] = {{{', '.join(map(str, lags))}}};")
 
-    @contextmanager
-    def _each_delay(self, first: bool) -> Iterator[None]:
-        """Open the loop over the delays: the sums at the end of each, and where its synapses begin."""
-        w = self.w
-        with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
-            if first:
-                w.line("if (_d[_q] + _to < 0) continue;")
-            w.line(f"{self.at.real} *_in = {self.later}[(_d[_q] + _to + {self.slots})%{self.slots}];")
-            w.line(f"const int32_t *_first = {self.list} + _q*{self.pre};")
-            yield
-
-    def _spread(self) -> None:
-        w = self.w
-        with (
-            w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"),
-            w.block(f"for (int _e = 0; _e < _m->count_{self.name}[_r]; _e++) {{", "}"),
-        ):
-            w.line(f"const int64_t _i = _m->sent_{self.name}[_r][_e];")
-            loop = "for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++)"
-            to = f"_in[_r*{self.post} + {self.targets}[_s]]"
-            w.line(f"{loop} {to} += {self.weight}[_s];", self.node.result.loc)
-
-    def _list_busy(self) -> None:
-        """Write the list of the sources that sent something in any row."""
-        w = self.w
-        self.members.add_plain(f"busy_{self.name}[{self.pre}]", "int32_t")
-        w.line("int64_t _busy = 0;")
-        with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
-            w.line("int _any = 0;")
-            line = f"_any |= _m->lane_{self.name}[_i*{self.lanes} + _r] != 0;"
-            w.line(f"for (int _r = 0; _r < {self.lanes}; _r++) {line}")
-            w.line(f"_m->busy_{self.name}[_busy] = (int32_t)_i, _busy += _any;")
-
-    def _spread_lanes(self) -> None:
-        w, lane = self.w, f"_m->lane_{self.name} + _i*{self.lanes}"
-        with w.block("for (int64_t _e = 0; _e < _busy; _e++) {", "}"):
-            w.line(f"const int64_t _i = _m->busy_{self.name}[_e];")
-            w.line(f"_vector _z[{self.lanes}/_LANES];")
-            w.line(f"{each_vector(self.lanes)} _z[_v] = *(const _vector *)({lane} + _v*_LANES);")
-            with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
-                w.line(f"{self.at.real} *_to = _in + (int64_t){self.targets}[_s]*{self.lanes};")
-                line = f"*(_vector *)(_to + _v*_LANES) += {self.weight}[_s]*_z[_v];"
-                w.line(f"{each_vector(self.lanes)} {line}", self.node.result.loc)
-
     def _gather(self) -> None:
-        """Write the sum over the targets: every synapse reads the gradient that lies its delay ahead."""
-        w, kind, step = self.w, self.at.real, self.at.step
-        self.members.add(f"now_{self.name}", self.node.result, kind)
-        self.members.add_plain(f"sum_{self.name}[{self.pre}*{self.lanes}]", kind)
-        with w.block("{", "}"):
-            self._delays()
-            w.line(f"__builtin_memset(_m->sum_{self.name}, 0, sizeof _m->sum_{self.name});")
-            with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
-                w.line(f"const {kind} *_in = {self.later}[({step} + {self.slots} - _d[_q])%{self.slots}];")
-                w.line(f"const int32_t *_first = {self.list} + _q*{self.pre};")
-                with w.block(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {{", "}"):
-                    sums, each = f"_m->sum_{self.name} + _i*{self.lanes}", each_vector(self.lanes)
-                    w.line(f"_vector _sum[{self.lanes}/_LANES];")
-                    w.line(f"{each} _sum[_v] = *(const _vector *)({sums} + _v*_LANES);")
-                    w.line("#pragma GCC unroll 4")
-                    with w.block("for (int64_t _s = _first[_i]; _s < _first[_i + 1]; _s++) {", "}"):
-                        w.line(f"const {kind} *_g = _in + (int64_t){self.targets}[_s]*{self.lanes};")
-                        line = f"_sum[_v] += {self.weight}[_s]**(const _vector *)(_g + _v*_LANES);"
-                        w.line(f"{each} {line}", self.node.result.loc)
-                    w.line(f"{each} *(_vector *)({sums} + _v*_LANES) = _sum[_v];")
-            line = f"_m->now_{self.name}[_r][_i] = _m->sum_{self.name}[_i*{self.lanes} + _r];"
-            with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
-                w.line(f"for (int64_t _i = 0; _i < {self.pre}; _i++) {line}")
+        """Write the sum per neuron: every synapse reads, for all rows, what lies its delay away."""
+        w, kind, step, lanes = self.w, self.at.real, self.at.step, self.lanes
+        turned = f"_turned_{self.name}"
+        lists = (self.list, self.targets, self.weight)
+        if self.node.over == "pre":
+            lists = (f"{turned}.first", f"{turned}.other", f"{turned}.weight")
+        rows, other, weight = lists
+        width, each = self.post if self.node.over == "pre" else self.pre, each_vector(lanes)
+        sums = f"_m->sum_{self.name}"
+        self.members.add_plain(f"sum_{self.name}[{width}*{lanes}]", kind)
+
+        def term(s: str) -> str:
+            return f"{weight}[{s}]**(const _vector *)(_in + (int64_t){other}[{s}]*{lanes} + _v*_LANES)"
+
+        self._delays()
+        w.line(f"__builtin_memset({sums}, 0, sizeof {sums});")
+        with w.block(f"for (int64_t _q = 0; _q < {len(self.node.lags)}; _q++) {{", "}"):
+            w.line(f"const {kind} *_in = {self.later}[({step} + {self.slots} - _d[_q])%{self.slots}];")
+            w.line(f"const int32_t *_first = {rows} + _q*{width};")
+            with w.block(f"for (int64_t _i = 0; _i < {width}; _i++) {{", "}"):
+                w.line(f"_vector _one[{lanes}/_LANES], _two[{lanes}/_LANES];  // sums that do not wait for each other")
+                w.line(f"{each} _one[_v] = *(const _vector *)({sums} + _i*{lanes} + _v*_LANES);")
+                w.line(f"{each} _two[_v] = (_vector){{0}};")
+                w.line("int64_t _s = _first[_i];")
+                w.line("const int64_t _end = _first[_i + 1];")
+                with w.block("for (; _s + 2 <= _end; _s += 2) {", "}"):
+                    w.line(f"{each} _one[_v] += {term('_s')};", self.node.result.loc)
+                    w.line(f"{each} _two[_v] += {term('_s + 1')};")
+                with w.block("if (_s < _end) {", "}"):
+                    w.line(f"{each} _one[_v] += {term('_s')};")
+                w.line(f"{each} *(_vector *)({sums} + _i*{lanes} + _v*_LANES) = _one[_v] + _two[_v];")
+        line = f"_m->now_{self.name}[_r][_i] = {sums}[_i*{lanes} + _r];"
+        with w.block("for (int64_t _r = 0; _r < _rows; _r++)"):
+            w.line(f"for (int64_t _i = 0; _i < {width}; _i++) {line}")
 
     def _turn(self, row: str, to: str, width: int) -> None:
         """Write the rows of the block as lanes; lanes without a row are 0."""

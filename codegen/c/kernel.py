@@ -43,6 +43,7 @@ class _Skeleton:
         self._arguments()
         self._constants()
         turned = self._transposes()
+        self.step.prepare()
         panels = write_panels(w, layout, at) if layout.tile > 1 else []
         w.line(f"const int64_t _blocks = (_B + {layout.rows - 1})/{layout.rows};")
         sums = self._outputs("sum")
@@ -64,6 +65,7 @@ class _Skeleton:
             write_sum(w, layout, at, output.name, output.value)
         for name in turned:
             w.line(f"free(_turned_{name});")
+        self.step.release()
         for name in panels:
             w.line(f"free({name});")
 

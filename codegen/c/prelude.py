@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.codegen.expr import Dialect
 
-from .drawn import DRAWN
+from .lists import LISTS
 from .math import math_text
 
 _HEAD = """\
@@ -383,7 +383,7 @@ def prelude(used: set[str], dialect: Dialect) -> str:
     parts = [_MACHINE, head]
     if math := math_text(used, dialect):
         parts.append(math + "\n")
-    for name, text in (DRAWN | _TEXTS).items():
+    for name, text in (LISTS | _TEXTS).items():
         if name in used:
             parts.append(text.replace("COMPRESS", _COMPRESS_16.replace("MASK", _MASK[dialect.dtype])))
     return "\n".join(parts)

@@ -46,6 +46,16 @@ class Step:
             with w.block("{", "}"):
                 self._delayed(node).finish()
 
+    def prepare(self) -> None:
+        """Write what products do once a call."""
+        for node in self.layout.delayed:
+            self._delayed(node).prepare()
+
+    def release(self) -> None:
+        """Write the end of what `prepare` began."""
+        for node in self.layout.delayed:
+            self._delayed(node).release()
+
     def start(self) -> None:
         """Write what products do before the first step of a block."""
         for node in self.layout.delayed:
