@@ -158,38 +158,6 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
         rows = 32 if any(isinstance(n, DelayedSynapses) for n in lists) else 16 if lanes else 8
         why = "a synapse is read for many rows" if lanes else "a weight is read at every step"
         return Layout("rows", {"rows": int(tuned.get("rows", rows))}, why)
-    widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
-    tile = min(tile_of(region, tuned), BLOCK // (layout.options["rows"] * widest))
-    if tile < 2 or not all(isinstance(n, MIXING) for n in products):
-        return kernel
-    graph, stages = stages_of(region.graph, tile)
-    return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
-
-
-def tile_of(region: Region, tuned: Mapping[str, int | str]) -> int:
-    """Return how many steps go together: what the delays allow, or less where `schedule=` says so."""
-    return min(region.tile, int(tuned.get("tile_time", region.tile)))
-
-
-def has_product(graph: Graph) -> bool:
-    """Whether the loop multiplies by a weight at every step."""
-    return any(isinstance(n, MULTIPLY) for n in graph.nodes)
-
-
-def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
-    """Return the blocks in which the C target goes through a time loop.
-
-    Rows of the batch advance together where a weight is read at every step, so that one reading serves them all;
-    without one they do so where few neurons make a row: short rows of memory waste pages and prefetches. Many neurons
-    of one axis are cut into chunks whose states stay in cache.
-    """
-    if has_product(graph):
-        lanes = any(
-            isinstance(n, DelayedSynapses) or (isinstance(n, Synapses) and n.over == "post") for n in graph.nodes
-        )
-        why = "a synapse is read for many rows" if lanes else "a weight is read at every step"
-        rows = 32 if any(isinstance(n, DelayedSynapses) for n in lists) else 16 if lanes else 8
-        return Layout("rows", {"rows": int(tuned.get("rows", rows))}, why)
     widest = max((program.sizes[v.type.axes[0]] for v in graph.values if len(v.type.axes) == 1), default=1)
     options = {"rows": int(tuned.get("rows", max(min(2048 // widest, 32), 1)))}
     elementwise = [n for n in graph.nodes if not isinstance(n, (Const, Time, Read, Reduce))]
