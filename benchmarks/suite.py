@@ -22,6 +22,7 @@ from benchmarks.contenders import TOLD, Contenders, Ours, start_peers, wait_for
 from benchmarks.floor import Floor, budget_bytes, measure_floor
 from benchmarks.process import Worker
 from benchmarks.report import RESULTS, Row, spread, time_alternately, write
+from benchmarks.tiles import measure_tiles
 from benchmarks.works import Arrays, Work, compare, find_clean, make_inputs, save
 
 WORKS: dict[str, ModuleType] = {"c1": c1, "c2": c2, "c3": c3, "c5": c5, "c7": c7}
@@ -160,6 +161,8 @@ def main() -> None:
             rows.append(row)
             for worker in started:
                 worker.close()
+        if "c5" in options.works:
+            rows += measure_tiles(options.rounds)
         if "c6" in options.works:
             rows += c6.measure(Path(scratch) / "c6", options.rounds, versions)
     if "c8" in options.works:
