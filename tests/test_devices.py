@@ -10,7 +10,7 @@ import graphc as gc
 from graphc.ir import DeviceSpec, TargetError
 from graphc.runtime import build
 
-from .models.device import DEVICE, STRATEGIES, dyadic_input, dyadic_network
+from .models.device import DEVICE, STRATEGIES, dyadic_input, dyadic_network, dyadic_synapses
 
 H200 = DeviceSpec("cuda", 90, 132, 232448, cooperative=True)
 STEPS = 14  # v is halved at every step: later it has more digits than float32
@@ -44,6 +44,23 @@ def test_the_c_and_triton_targets_give_the_same_spikes_on_float_exact_inputs(str
     on_cpu = gc.compile(net, target="c")
     moved = gc.compile(net, target="triton", schedule={k: w for k, w in STRATEGIES[strategy].items() if k != "columns"})
     assert_same(strategy, 37, 5, on_cpu, moved)
+
+
+@pytest.mark.interpret
+@pytest.mark.parametrize("kind", ["list", "delays", "gap", "learned"])
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "elementwise"])
+def test_synapses_are_the_same_in_every_strategy(strategy, kind):
+    net = dyadic_synapses(kind, 21)
+    moved = gc.compile(net, target="triton", schedule={k: w for k, w in STRATEGIES[strategy].items() if k != "columns"})
+    assert_same(strategy, 21, 3, gc.compile(net, target="c"), moved)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["list", "delays", "gap", "learned"])
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "elementwise"])
+def test_synapses_are_the_same_on_a_gpu(strategy, kind):
+    on_cpu = gc.compile(dyadic_synapses(kind, 37), schedule=STRATEGIES[strategy])
+    assert_same(strategy, 37, 5, on_cpu, copy.deepcopy(on_cpu).to(DEVICE))
 
 
 @pytest.mark.gpu

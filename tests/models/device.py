@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 import graphc as gc
@@ -54,6 +56,23 @@ def dyadic_network(strategy: str, size: int, inputs: int = 12, delay: int = 1) -
     if strategy != "elementwise":
         net.connect("hid", "hid", weight=weights(size, 1.5 / math.sqrt(size)).numpy(), delay=delay)
     net.output("hid")
+    return net
+
+
+def dyadic_synapses(kind: str, size: int, inputs: int = 12) -> gc.Network:
+    """Return `dyadic_network` with another recurrence: a list, delays per synapse, a gap junction, learned delays."""
+    net = dyadic_network("elementwise", size, inputs)
+    draw = np.random.default_rng(size)
+    mask = draw.random((size, size)) < 0.2
+    weight = np.round(draw.normal(0, 3 / np.sqrt(size), (size, size)) * 8) / 8
+    delays = draw.integers(1, 4, (size, size))
+    options: dict[str, dict[str, Any]] = {
+        "list": {"connectivity": gc.Sparse(mask=mask), "weight": weight * mask, "delay": 2},
+        "delays": {"connectivity": gc.Sparse(mask=mask), "weight": weight * mask, "delay": delays},
+        "gap": {"weight": weight / 8, "delay": 1, "transmit": gc.weight * (gc.pre("v") - gc.post("v"))},
+        "learned": {"weight": weight, "delay": gc.LearnedDelay(max=3, min=1, init=1 + delays % 3 / 2)},
+    }
+    net.connect("hid", "hid", **options[kind])
     return net
 
 
