@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from graphc.ir import (
     Const,
     Count,
+    DelayedSynapses,
     Graph,
     Kernel,
     Map,
@@ -37,6 +38,8 @@ from .card import card_of
 from .jacobian import show_jacobian, step_jacobian
 from .memory import memory
 from .network import Network
+
+MULTIPLY = ("Project", "ProjectTransposed", "Synapses", "DelayedSynapses")
 
 if TYPE_CHECKING:
     from graphc.runtime.build import Build
@@ -122,6 +125,9 @@ def _right_hand_side(node: Node) -> str:
             return (
                 f"sum over {'listed ' * node.listed}synapses of {named}, per {'target' if over == 'pre' else 'source'}"
             )
+        case DelayedSynapses(lags=lags):
+            delays = f"{lags[0]} to {lags[-1]} steps" if len(lags) > 2 else f"{' and '.join(map(str, lags))} steps"
+            return f"sum over listed synapses of {node.factor.name} times their source, delays of {delays}, per target"
         case Take() | Place() | Total():
             return f"{type(node).__name__.lower()} of {', '.join(names)}"
         case Read(history=history, delay=delay):
@@ -205,7 +211,7 @@ def _kernel(kernel: Kernel) -> str:
 
 
 def _products(graph: Graph) -> str:
-    products = [n for n in graph.nodes if type(n).__name__ in ("Project", "ProjectTransposed")]
+    products = [n for n in graph.nodes if type(n).__name__ in MULTIPLY]
     if not products:
         return "no product inside"
     weights = ", ".join(n.operands[1].name for n in products)
