@@ -214,5 +214,14 @@ def _products(graph: Graph) -> str:
     products = [n for n in graph.nodes if type(n).__name__ in MULTIPLY]
     if not products:
         return "no product inside"
-    weights = ", ".join(n.operands[1].name for n in products)
+    weights = ", ".join(dict.fromkeys(_weight(n) for n in products))
     return f"products inside with {weights}"
+
+
+def _weight(node: Node) -> str:
+    """Return the name of what a product multiplies by."""
+    if isinstance(node, DelayedSynapses):
+        return node.factor.name
+    if isinstance(node, Synapses):
+        return ", ".join(v.name for v in node.role("synapse")) or "synapses drawn at every spike"
+    return node.operands[1].name
