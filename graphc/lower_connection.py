@@ -182,12 +182,11 @@ class ConnectionStep:
             if isinstance(s, gs.Signal):
                 owner, steps = (self.connection.pre, delay) if s.side == "pre" else (self.connection.post, 1)
                 found[s] = self.lowering.signal(owner, s.signal, steps)
-            elif s == gs.dt:
-                found[s] = self.block.const(self.lowering.network.dt, "dt")
         return found
 
     def _value(self, expr: sympy.Expr, env: Env, name: str) -> Value:
         """Return the value of an elementwise expression over one domain."""
+        expr = expr.xreplace({gs.dt: sympy.Float(self.lowering.network.dt)})
         found: dict[sympy.Basic, Value] = {}
         for marker in markers(expr):
             assert isinstance(marker, detach)
