@@ -128,11 +128,16 @@ def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) ->
     layout = _c_layout(region.graph, program, tuned)
     kernel, products = _loop(region, layout), [n for n in region.graph.nodes if isinstance(n, MULTIPLY)]
     widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
-    tile = min(tile_of(region, tuned), BLOCK // (layout.options["rows"] * widest))
-    if tile < 2 or not all(isinstance(n, MIXING) for n in products):
-        return kernel
-    graph, stages = stages_of(region.graph, tile)
-    return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
+    allowed = tile_of(region, tuned)
+    tile = min(allowed, BLOCK // (layout.options["rows"] * widest))
+    if tile > 1 and all(isinstance(n, MIXING) for n in products):
+        graph, stages = stages_of(region.graph, tile)
+        return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
+    return kernel if allowed == 1 else _one_by_one(kernel, allowed)
+
+
+def _one_by_one(kernel: Kernel, allowed: int) -> Kernel:
+    return replace(kernel, reason=f"{kernel.reason}; step by step, although delays allow {allowed} steps together")
 
 
 def tile_of(region: Region, tuned: Mapping[str, int | str]) -> int:
@@ -196,7 +201,7 @@ def _wait_less(kernel: Kernel, tile: int) -> Kernel:
     """Return a loop whose delays allow `tile` steps to go together; its programs, if they wait, do so once in these."""
     several = between_barriers(kernel.graph, tile) if kernel.strategy == "cooperative" else None
     if several is None:
-        return replace(kernel, reason=f"{kernel.reason}; step by step, although delays allow {tile} steps together")
+        return _one_by_one(kernel, tile)
     graph, phases = several
     reason = f"{kernel.reason}; one barrier for {tile} steps, of which each makes its own products"
     return replace(kernel, graph=graph, loops=loops_of(graph), phases=phases, tile=tile, reason=reason)

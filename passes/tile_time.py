@@ -206,43 +206,36 @@ def _keep(graph: Graph, level: dict[Value, int]) -> tuple[Graph, dict[Value, int
 
 def _describe(graph: Graph, tile: int) -> str:
     """Return in words what sets the tile."""
-    if tile > 1:
-        found = _reads_on_cycles(graph)
-        least = min(n.delay for n in found)
-        names = ", ".join(sorted({n.history for n in found if n.delay == least}))
-        capped = f", of which {MOST} at most go together" if least > MOST else ""
-        return f"{graph.name}: {tile} steps at once, {names} is read {least} back{capped}"
-    return f"{graph.name}: step by step, {_obstacle(graph)}"
+    if tile == 1:
+        return f"{graph.name}: step by step, {_obstacle(graph)}"
+    for delay in sorted({n.delay for n in graph.nodes if isinstance(n, Read) and n.delay >= tile}):
+        reads = [n for nodes in _cycles(graph, delay + 1) for n in nodes if isinstance(n, Read)]
+        closing = {n.history for n in reads if n.delay == delay}
+        if closing:
+            capped = f", of which {MOST} at most go together" if delay > MOST else ""
+            names = ", ".join(sorted(closing)) + (" are" if len(closing) > 1 else " is")
+            return f"{graph.name}: {tile} steps at once, {names} read {delay} back{capped}"
+    return f"{graph.name}: {tile} steps at once"
 
 
-def _reads_on_cycles(graph: Graph) -> list[Read]:
-    """Return the reads on the cycles that products lie on."""
+def _cycles(graph: Graph, tile: int) -> list[list[Node]]:
+    """Return the nodes of the cycles within a block of `tile` steps on which products lie."""
     import networkx
 
-    definition = graph.definition()
-    found: list[Read] = []
-    for members in networkx.strongly_connected_components(graph.to_networkx()):
-        nodes = [definition[v] for v in members if v in definition]
-        if any(isinstance(n, PRODUCTS) for n in nodes):
-            found += [n for n in nodes if isinstance(n, Read)]
-    return found
+    components = networkx.strongly_connected_components(_dependences(graph, tile))
+    cycles = [[n for n in graph.nodes if n.result in members] for members in components if len(members) > 1]
+    return [nodes for nodes in cycles if any(isinstance(n, PRODUCTS) for n in nodes)]
 
 
 def _obstacle(graph: Graph) -> str:
     """Return why not even two steps go together."""
-    import networkx
-
-    definition = graph.definition()
-    for members in networkx.strongly_connected_components(_dependences(graph, 2)):
-        nodes = [definition[v] for v in members if v in definition]
+    for nodes in _cycles(graph, 2):
         products = sorted(n.result.name for n in nodes if isinstance(n, PRODUCTS))
-        if products and len(members) > 1:
-            reads = sorted(f"{n.history}, read {n.delay} back" for n in nodes if isinstance(n, Read))
-            states = sorted(f"the state {c.name}" for c in graph.carries if c.current in members)
-            return f"{products[0]} waits for {' and '.join(reads or states)}"
-    return (
-        "its numbers depend on a state" if any(_is_number(c.current) for c in graph.carries) else "no cycle has a delay"
-    )
+        reads = sorted(f"{n.history}, read {n.delay} back" for n in nodes if isinstance(n, Read))
+        found = {n.result for n in nodes}
+        states = sorted(f"the state {c.name}" for c in graph.carries if c.next in found)
+        return f"{products[0]} waits for {' and '.join(reads or states)}"
+    return "a number is a state of it" if any(_is_number(c.current) for c in graph.carries) else "no cycle has a delay"
 
 
 def between_barriers(graph: Graph, tile: int) -> tuple[Graph, tuple[Phase, ...]] | None:

@@ -16,8 +16,10 @@ from graphc.passes.tile_time import MOST, TileTime
 from .models.passes import assert_same_numbers, experiments, until
 from .models.triton_kernels import trained
 
-h, x = gc.state("h"), gc.input("x")
+(h, i), x = gc.states("h i"), gc.input("x")
 RATE = gc.Neuron("Rate", update={h: 0.8 * h + gc.softplus(x) - 0.6})
+LAG = gc.Neuron("Lag", update={i: 0.5 * i + x, h: 0.9 * h + i}, output=h)
+PAST = gc.Neuron("Past", update={h: 0.5 * h + x + 0.3 * gc.previous(h, 2)}, output=h)
 EXPERIMENTS = experiments()
 scheduling = sys.modules["graphc.passes.schedule"]  # `graphc.passes.schedule` is the function
 SIZE, INPUTS, OFF = 19, 6, {"tile_time": 1}
@@ -112,6 +114,10 @@ def test_notes_name_the_history_that_sets_the_tile():
     ]
 
 
+def test_a_past_that_no_product_waits_for_sets_no_tile():
+    assert notes(network(4, neuron=PAST))[0] == "forward_1: 4 steps at once, hid.output@history is read 4 back"
+
+
 def test_notes_say_why_a_loop_goes_step_by_step():
     first, second = notes(network(5, 1))
     assert first.startswith("forward_1: step by step, rec1_drive waits for hid.spike@history, read 1 back")
@@ -150,6 +156,8 @@ CASES = {
     "a stage between": lambda: network(6, back=4),
     "a stage between rates": lambda: network(back=3, neuron=RATE),
     "two populations": lambda: network(2, 5, back=4, across=3),
+    "a product of a state backward": lambda: network(3, 3, neuron=LAG),
+    "a past of its own": lambda: network(4, neuron=PAST),
     "adaptive": lambda: network(3, neuron=gc.zoo.ALIF),
 }
 
@@ -164,7 +172,7 @@ def test_c_computes_the_same_as_step_by_step_and_as_the_reference(name, steps):
     assert_equal(ours, alone)
     wanted, _ = run(CASES[name](), steps, batch=9, target="reference")
     assert_equal(ours, wanted)
-    if "rates" not in name:
+    if name in ("spikes", "mixed", "a stage between", "two populations", "adaptive"):
         assert torch.equal(ours["y"][..., 3:], wanted["y"][..., 3:]) and wanted["y"][..., 3:].any()
 
 
@@ -239,6 +247,9 @@ def test_the_text_of_a_block(golden):
 
 
 def test_as_many_steps_go_together_as_caches_have_room_for(monkeypatch):
-    monkeypatch.setattr(scheduling, "BLOCK", 3 * 8 * SIZE)
-    made = schedule(trained(network(6)), DeviceSpec("cpu"), "float32", "c")
-    assert {k.tile for k in made.kernels if k.strategy == "rows"} == {3}
+    for most in (3, 1):
+        monkeypatch.setattr(scheduling, "BLOCK", most * 8 * SIZE)
+        made = schedule(trained(network(6)), DeviceSpec("cpu"), "float32", "c")
+        loops = [k for k in made.kernels if k.strategy == "rows"]
+        assert {k.tile for k in loops} == {most}
+        assert ("although delays allow 6 steps" in loops[0].reason) is (most == 1)
