@@ -21,14 +21,22 @@ from graphc.ir import (
     ProjectTransposed,
     Read,
     StepBuffer,
+    Synapses,
     Type,
     Value,
 )
 
 from .fuse import loops_of
 
-MIXING = (Project, ProjectTransposed)
+MIXING = (Project, ProjectTransposed, Synapses)
 """Products that a step makes: their results depend on other neurons."""
+
+
+def sources_of(node: Node) -> tuple[Value, ...]:
+    """Return what a product reads of neurons: all its operands but weights."""
+    if isinstance(node, Synapses):
+        return tuple(v for v, r in zip(node.operands, node.roles, strict=False) if r != "synapse")
+    return node.operands[:1]
 
 
 def phases_of(graph: Graph) -> tuple[Phase, ...]:
@@ -51,8 +59,7 @@ def _levels(graph: Graph) -> dict[Value, int]:
     level = dict.fromkeys(graph.arguments, 0)
     for node in graph.nodes:
         if isinstance(node, MIXING):
-            source = node.operands[0]
-            level[node.result] = level[source] + (source in made)
+            level[node.result] = max((level[v] + (v in made) for v in sources_of(node)), default=0)
         else:
             level[node.result] = max((level[v] for v in node.operands), default=0)
     users = graph.users()
@@ -239,12 +246,22 @@ class Parts:
     # Parts.
 
     def _product(self, node: Node) -> Kernel:
-        source, weight = node.operands[0], node.operands[1]
-        inputs = (Input(self._hand_on(source, factor=True), source, "step"), self.inputs[weight])
+        if isinstance(node, Synapses):
+            heard = [v for v in dict.fromkeys(sources_of(node)) if v not in self.inputs or self._changes(v)]
+            given = [self.inputs[v] for v in dict.fromkeys(node.operands) if v not in heard]
+            inputs = (*(Input(self._hand_on(v), v, "step") for v in heard), *given)
+        else:
+            source, weight = node.operands[0], node.operands[1]
+            inputs = (Input(self._hand_on(source, factor=True), source, "step"), self.inputs[weight])
         output = Output(self._buffer(f"step {node.result.name}", node.result.type), node.result, "step")
         graph = Graph(f"{self.graph.name}_{node.result.name}", inputs, (node,), (output,))
-        strategy = "project" if isinstance(node, Project) else "project_transposed"
+        strategies = {Project: "project", ProjectTransposed: "project_transposed", Synapses: "synapses"}
+        strategy = strategies[type(node)]
         return Kernel(graph.name, "product", graph, ((node,),), strategy, {}, self.kernel.backward)
+
+    def _changes(self, value: Value) -> bool:
+        """Whether an input is another at every step."""
+        return self.inputs[value].kind == "sequence"
 
     def _nodes(self, phase: int, axis: str) -> list[Node]:
         return [

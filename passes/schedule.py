@@ -35,7 +35,7 @@ from graphc.ir import (
 
 from .fuse import loops_of
 from .partition import PRODUCTS, is_product
-from .phases import MIXING, phases_of, split_axes, split_parts
+from .phases import phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
 from .strategy import Layout, Loop, check_options, lay_out
 from .tile_time import between_barriers, stages_of
@@ -130,7 +130,7 @@ def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) ->
     widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
     allowed = tile_of(region, tuned)
     tile = min(allowed, BLOCK // (layout.options["rows"] * widest))
-    if tile > 1 and all(isinstance(n, MIXING) for n in products):
+    if tile > 1 and all(isinstance(n, (Project, ProjectTransposed)) for n in products):
         graph, stages = stages_of(region.graph, tile)
         return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
     return kernel if allowed == 1 else _one_by_one(kernel, allowed)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from graphc.ir import DeviceSpec, Graph, Loc, Map, Node, Precision, Program, TargetError, Value
+from graphc.ir import DeviceSpec, Graph, Loc, Map, Node, Precision, Program, Synapses, TargetError, Value
 
 from .phases import MIXING
 from .pressure import pressure
@@ -101,7 +101,13 @@ class Loop:
     @property
     def weights(self) -> list[Value]:
         """The weight matrices that a step multiplies with."""
-        return list(dict.fromkeys(n.operands[1] for n in self.products))
+        read = [n.role("synapse") if isinstance(n, Synapses) else n.operands[1:2] for n in self.products]
+        return list(dict.fromkeys(v for values in read for v in values))
+
+    @property
+    def per_synapse(self) -> Node | None:
+        """A sum whose terms are no products of factors, if there is one: torch evaluates it at every step."""
+        return next((n for n in self.products if isinstance(n, Synapses)), None)
 
     @property
     def shared(self) -> int:
@@ -282,6 +288,8 @@ def _not_elementwise(loop: Loop) -> tuple[str, str] | None:
 
 def _not_resident(loop: Loop) -> tuple[str, str] | None:
     """Return why no program can hold all of a loop, and what to do instead."""
+    if (node := loop.per_synapse) is not None:
+        return _per_synapse(node)
     limit = RESIDENT_LIMIT[loop.kind]
     hint = 'use strategy="cooperative" or "stepwise", or target="c"'
     if loop.widest > limit:
@@ -319,8 +327,14 @@ def _slices(loop: Loop, columns: int) -> int:
     return total
 
 
+def _per_synapse(node: Node) -> tuple[str, str]:
+    return f"{node.result.name} is a sum per synapse, which torch makes", 'use strategy="stepwise", or target="c"'
+
+
 def _not_cooperative(loop: Loop) -> tuple[str, str] | None:
     """Return why the programs of a loop cannot wait for each other, and what to do instead."""
+    if (node := loop.per_synapse) is not None:
+        return _per_synapse(node)
     hint = 'use strategy="stepwise", or target="c"'
     if loop.dtype == "float64":
         return "its products are in float32 or less, and the model computes in float64", hint

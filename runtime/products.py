@@ -8,7 +8,20 @@ from typing import Any
 
 import torch
 
-from graphc.ir import History, Kernel, Outer, Precision, Project, ProjectTransposed, Read, Reduce, Value, VerifyError
+from graphc.ir import (
+    History,
+    Kernel,
+    Outer,
+    Precision,
+    Project,
+    ProjectTransposed,
+    Read,
+    Reduce,
+    Synapses,
+    Value,
+    VerifyError,
+)
+from graphc.ir.interpret_synapses import run_synapses
 
 NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """What the factors of a product are rounded to, by precision; the others keep them."""
@@ -61,6 +74,10 @@ def run_product(
                     output.zero_()
                 for index, (source, gradient) in enumerate(pairs):
                     matmul_into(source.t(), gradient, output, precision, add=index > 0)
+        case Synapses():
+            args = [_whole(parts(v), real) if v.type.batched else sequences[v] for v in node.operands]
+            for output in outputs:
+                output.copy_(run_synapses(node, args, tuple(output.shape), real, True))
         case Reduce(operands=(x,)):
             for output in outputs:
                 output.zero_()
@@ -75,6 +92,15 @@ def run_product(
     for history in graph.histories:
         if history.final:
             store_final(history, sequences[history.value], given, steps)
+
+
+def _whole(pieces: list[tuple[slice, torch.Tensor | None]], real: torch.dtype) -> torch.Tensor:
+    """Return the rows of a sequence, those before the first step included, as one tensor."""
+    like = next(p for _, p in pieces if p is not None)
+    shape = like.shape[1:]
+    return torch.cat(
+        [like.new_zeros((s.stop - s.start, *shape)).to(real) if p is None else p.to(real) for s, p in pieces]
+    )
 
 
 def _overlap(

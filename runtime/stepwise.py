@@ -17,7 +17,8 @@ import torch
 
 from graphc.codegen.triton import options, plan
 from graphc.codegen.triton.step import advance_name
-from graphc.ir import Kernel, ProjectTransposed, Schedule, StepBuffer, Type, Value
+from graphc.ir import Kernel, ProjectTransposed, Schedule, StepBuffer, Synapses, Type, Value
+from graphc.ir.interpret_synapses import run_synapses
 
 from .products import matmul_into, store_final
 
@@ -87,7 +88,8 @@ class Stepwise:
         read = [i.source for g in graphs for i in g.inputs if i.kind != "step"]
         written = [o.name for g in graphs for o in g.outputs if o.kind != "step"]
         self._given = tuple(dict.fromkeys((*read, *written)))  # whose addresses a recorded step knows
-        self._weights = {p.graph.inputs[1].source for p in kernel.parts if p.kind == "product"}
+        made = [p for p in kernel.parts if p.kind == "product" and p.strategy != "synapses"]
+        self._weights = {p.graph.inputs[1].source for p in made}
         self._early = _read_before_written(kernel)
 
     def __call__(
@@ -145,6 +147,8 @@ class Stepwise:
 
     def _product(self, part: Kernel, scratch: Scratch, given: Tensors) -> Launch:
         (node,) = part.graph.nodes
+        if isinstance(node, Synapses):
+            return self._synapses(part, node, scratch, given)
         source, weight = (i.source for i in part.graph.inputs)
         factor = scratch.weights.get(weight, given[weight])
         if isinstance(node, ProjectTransposed):
@@ -154,6 +158,20 @@ class Stepwise:
 
         def launch() -> None:
             matmul_into(left, factor, result, precision)
+
+        return launch
+
+    def _synapses(self, part: Kernel, node: Synapses, scratch: Scratch, given: Tensors) -> Launch:
+        """Return a sum per synapse: a number per sample and pair of neurons, for as long as it takes."""
+        real = self._types["real"]
+        tensors = {
+            i.value: scratch.buffers[i.source] if i.kind == "step" else given[i.source] for i in part.graph.inputs
+        }
+        result = scratch.buffers[part.graph.outputs[0].name]
+
+        def launch() -> None:
+            args = [tensors[v].to(real) for v in node.operands]
+            result.copy_(run_synapses(node, args, tuple(result.shape[1:]), real, False))
 
         return launch
 

@@ -135,13 +135,14 @@ def test_a_list_is_refused_by_a_target_without_lists():
         gc.compile(net, target="triton")
 
 
-def test_a_sum_per_synapse_is_refused_by_a_target_that_has_none():
+@pytest.mark.parametrize("strategy", ["resident", "cooperative"])
+def test_a_sum_per_synapse_is_refused_by_strategies_that_have_none(strategy):
     net = join(transmit=sympy.tanh(w * gc.pre() * gc.post("v")))
     net.output("hid")
-    model = gc.compile(net, target="triton", learn=None)
-    with pytest.raises(gc.TargetError, match="Synapses") as caught:
-        model.source("forward")
-    assert 'target="c"' in str(caught.value) or "target='c'" in str(caught.value)
+    with pytest.raises(gc.TargetError, match="a sum per synapse") as caught:
+        gc.compile(net, target="triton", learn=None, schedule={"strategy": strategy}).source("forward")
+    assert "stepwise" in (caught.value.hint or "")
+    assert "sum per synapse" in gc.compile(net, target="triton", learn=None).explain()
 
 
 def test_pruning_of_a_dense_connection_names_the_way_out():

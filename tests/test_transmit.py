@@ -64,8 +64,11 @@ def by_hand(x, w_in, w, deliver, delay, mask):
     return torch.stack(zs[8:])
 
 
-@pytest.mark.parametrize("shape", ["dense", "list", "delays"])
-@pytest.mark.parametrize("case", CASES)
+PAIRS = [(case, "dense") for case in CASES]
+PAIRS += [("gap junction", "list"), ("nonlinear", "list"), ("gap junction", "delays"), ("nonlinear", "delays")]
+
+
+@pytest.mark.parametrize(("case", "shape"), PAIRS)
 def test_transmit_is_a_plain_loop_over_synapses(case, shape):
     expression, deliver = CASES[case]
     delay = torch.from_numpy(DELAY) if shape == "delays" else torch.full((N, N), 2)

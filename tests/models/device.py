@@ -70,6 +70,7 @@ def dyadic_synapses(kind: str, size: int, inputs: int = 12) -> gc.Network:
         "list": {"connectivity": gc.Sparse(mask=mask), "weight": weight * mask, "delay": 2},
         "delays": {"connectivity": gc.Sparse(mask=mask), "weight": weight * mask, "delay": delays},
         "gap": {"weight": weight / 8, "delay": 1, "transmit": gc.weight * (gc.pre("v") - gc.post("v"))},
+        "per synapse": {"weight": weight - 1, "delay": 2, "transmit": gc.relu(gc.weight - gc.post("v")) * gc.pre()},
         "learned": {"weight": weight, "delay": gc.LearnedDelay(max=3, min=1, init=1 + delays % 3 / 2)},
     }
     net.connect("hid", "hid", **options[kind])
