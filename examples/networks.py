@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 DT = 0.1  # ms
 CHUNK = 250  # steps of one call: memory holds the spikes and inputs of so many
 WARM_UP = 100  # ms that no number counts
-TAU, THETA, RESET, T_REF = 20.0, 20.0, 10.0, 2.0  # ms, mV, mV, ms: Brunel's neuron,
+TAU, THETA, RESET, T_REF = 20.0, 20.0, 10.0, 2.0  # ms, mV, mV, ms: Brunel's neuron
 J, G, ETA = 0.1, 5.0, 2.0  # weight (mV), inhibition over excitation, drive over what reaches the threshold
 DRIVE = ETA * THETA / (J * TAU)  # spikes per ms from outside
 OUT = Path(__file__).parent / "out"
@@ -83,15 +83,15 @@ def balanced(
 
 def cuba(neurons: int = 4000) -> gc.Network:
     """Return benchmark 2 of Brette et al.: weights in mV, no input."""
-    to_e, to_i = {"target": "exc", "weight": 1.62}, {"target": "inh", "weight": -9.0}
-    return balanced(Current, neurons, eighty(neurons), to_e, to_i, delay=1, v=gc.Uniform(-60, -50))
+    from_e, from_i = {"target": "exc", "weight": 1.62}, {"target": "inh", "weight": -9.0}
+    return balanced(Current, neurons, eighty(neurons), from_e, from_i, delay=1, v=gc.Uniform(-60, -50))
 
 
 def coba(neurons: int = 4000) -> gc.Network:
     """Return benchmark 1 of Brette et al.: weights in nS; random conductances start it, there is no input."""
-    to_e, to_i = {"target": "exc", "weight": 6.0}, {"target": "inh", "weight": 67.0}
+    from_e, from_i = {"target": "exc", "weight": 6.0}, {"target": "inh", "weight": 67.0}
     start = {"v": gc.Uniform(-60, -50), "g_e": gc.Normal(40, 15), "g_i": gc.Normal(200, 120)}
-    return balanced(gc.zoo.CoBaLIF, neurons, eighty(neurons), to_e, to_i, delay=1, **start)
+    return balanced(gc.zoo.CoBaLIF, neurons, eighty(neurons), from_e, from_i, delay=1, **start)
 
 
 def eighty(neurons: int) -> Callable[[int, int], gc.Sparse]:
