@@ -200,7 +200,7 @@ class Sparse(Connectivity):
         self._found: dict[tuple[int, int, str], SynapseList] = {}
         if mask is not None:
             array = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
-            if array.ndim != 2 or not np.isin(array, (0, 1)).all():
+            if array.ndim != 2 or (array.dtype != bool and not np.isin(array, (0, 1)).all()):
                 raise DeclarationError("mask of gc.Sparse must be a matrix (pre, post) of true and false", loc)
             self.mask = array.astype(bool)
         if indices is not None:

@@ -1,0 +1,86 @@
+"""The examples simulate and learn what they say, at a fraction of their size."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import graphc as gc
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example(name: str) -> ModuleType:
+    for module in ("matplotlib", "scipy", "tqdm"):
+        pytest.importorskip(module)
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def networks() -> ModuleType:
+    return example("networks")
+
+
+@pytest.fixture(scope="module")
+def delays() -> ModuleType:
+    return example("delays")
+
+
+def test_current_based_network_fires_as_in_brian2(networks):
+    torch.manual_seed(0)
+    spikes = networks.simulate(networks.cuba(), 1000, seed=0)
+    assert spikes.steps == 10000
+    assert 1000 * spikes.counts(1.0, slice(None)).mean() == pytest.approx(5.5, rel=0.1)  # seeds differ by 2 %
+    assert 0.4 < spikes.irregularity() < 0.8  # 0.5: a second has few intervals
+    assert spikes.synchrony() < 0.1
+
+
+def test_brunels_network_fires_as_its_mean_field_says(networks):
+    torch.manual_seed(0)
+    spikes = networks.simulate(networks.brunel(2500), 300, seed=0)
+    rate = 1000 * spikes.counts(1.0, slice(None)).mean()
+    assert rate == pytest.approx(networks.mean_field(2500), rel=0.05)  # inputs are neither weak nor white
+
+
+def test_chunks_are_one_simulation(networks, monkeypatch):
+    found = []
+    for chunk in (250, 500):
+        monkeypatch.setattr(networks, "CHUNK", chunk)
+        torch.manual_seed(0)
+        found.append(networks.simulate(networks.coba(500), 150, seed=0))
+    assert len(found[0].step) > 100
+    assert (found[0].step == found[1].step).all()
+    assert (found[0].neuron == found[1].neuron).all()
+
+
+def test_external_drive_is_poisson(networks):
+    assert networks.COUNT.mean() == pytest.approx(2, abs=1e-3)
+    assert networks.COUNT.var() == pytest.approx(2, abs=1e-2)  # 2^16 quantiles cut the tail
+
+
+def test_delays_are_learned(delays):
+    torch.manual_seed(0)
+    net = delays.network(gc.LearnedDelay(max=delays.LONGEST, kernel="gaussian"), weight=0.12, learn=False)
+    model = gc.compile(net, learn="bptt", target="c")
+    history = delays.train(model, rounds=60, rate=1.0, seed=0, title="")
+    model.round_delays()
+    test = delays.bars(200, torch.Generator().manual_seed(1))
+    assert history[0][1] < 0.7
+    assert delays.accuracy(model, *test) > 0.9
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_bar_passes_every_position_at_its_velocity(delays, number):
+    spikes, which = delays.bars(200, torch.Generator().manual_seed(number))
+    first = spikes.argmax(0).float()
+    seen = spikes.any(0)
+    for n, velocity in enumerate(delays.VELOCITIES):
+        ends = [first[which == n, p][seen[which == n, p]].mean() for p in (2, delays.POSITIONS - 3)]
+        assert (ends[1] - ends[0]).item() == pytest.approx((delays.POSITIONS - 5) / velocity.item(), abs=6)
