@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -17,6 +17,7 @@ from graphc.passes import Request
 
 from . import autograd, checkpoint
 from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs
+from .asked import Compiler
 from .buffers import Arena
 from .build import Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
@@ -43,38 +44,6 @@ class Run:
     output: Any
     records: dict[str, torch.Tensor]
     state: State = field(repr=False)
-
-
-class Inspection(Protocol):
-    """Answers about one model."""
-
-    def graph(self, stage: str, **key: Any) -> str:
-        """Return the IR after a stage."""
-        ...
-
-    def source(self, half: str, what: str | None, **key: Any) -> str:
-        """Return a generated text."""
-        ...
-
-    def explain(self, **key: Any) -> str:
-        """Return what the model computes and how."""
-        ...
-
-    def verify(self, inputs: Any, *, steps: int | None, batch_size: int | None) -> Any:
-        """Return how the target compares with the reference."""
-        ...
-
-
-class Compiler(Protocol):
-    """What turns a request into a program; the runtime does not know the declaration."""
-
-    def program(self, request: Request) -> Program:
-        """Return the program of one request."""
-        ...
-
-    def inspect(self, model: Model) -> Inspection:
-        """Return what answers questions about `model`."""
-        ...
 
 
 class Model(SynapseControls):
