@@ -8,6 +8,7 @@ from .ops import (
     C,
     Const,
     Count,
+    Diagonal,
     Map,
     Ode,
     OdeSystem,
@@ -23,10 +24,11 @@ from .ops import (
     StopGradient,
     Test,
     Time,
+    Via,
     symbol,
 )
 from .printer import show
-from .program import Parameter, Program, Region, Tensor, final, gradient, initial
+from .program import Driver, Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, Stage, StepBuffer, Storage
 from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
 from .types import Type, join
@@ -42,6 +44,8 @@ __all__ = [
     "DeclarationError",
     "DelayedSynapses",
     "DeviceSpec",
+    "Diagonal",
+    "Driver",
     "Graph",
     "GraphcError",
     "History",
@@ -84,6 +88,7 @@ __all__ = [
     "Type",
     "Value",
     "VerifyError",
+    "Via",
     "final",
     "gradient",
     "initial",

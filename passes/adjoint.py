@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import sympy
 
@@ -12,7 +13,9 @@ from graphc.ir import (
     Const,
     Count,
     DelayedSynapses,
+    Driver,
     Graph,
+    GraphcError,
     History,
     Input,
     Map,
@@ -33,6 +36,7 @@ from graphc.ir import (
     Test,
     Time,
     Value,
+    Via,
     gradient,
     symbol,
 )
@@ -41,6 +45,12 @@ from graphc.ir.ops import C
 from .adjoint_synapses import differentiate_delayed, differentiate_synapses, reads_of_delayed, seed_delayed
 from .base import Request
 from .build import Builder, dependents
+from .localize import sources_of
+
+Channel = Literal["both", "total", "instant"]
+"""Which gradient a rule of differentiation is handed: the whole, or the part that came within the step."""
+
+CROSSING = (Project, Synapses, DelayedSynapses)
 
 _OPAQUE: tuple[type[Node], ...] = (StopGradient, Test, Count)
 
@@ -67,33 +77,56 @@ class Adjoint:
             return program
         once, steps = program.regions
         if not self.request.wrt:
-            return program.with_regions([once, _unstopped(steps)], "differentiated")
+            plain = _unstopped(replace(steps, graph=_without_filters(steps.graph)))
+            return program.with_regions([once, plain], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
-        forward, backward = Reverse(steps.graph, active, self.request).run()
+        reverse = Reverse(steps.graph, active, self.request)
+        forward, backward = reverse.run()
         regions = [
             once,  # torch differentiates it, what it stops included
-            _unstopped(replace(steps, graph=forward)),
+            _unstopped(replace(steps, graph=_without_filters(forward))),
             Region("reverse", backward, backward=True),
         ]
+        program = replace(program, drivers=tuple(reverse.drivers))
         return program.with_regions(regions, "differentiated")
 
 
 def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
     """Return the values of the prologue that depend on what `wrt` names."""
-    return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], ())
+    return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], (StopGradient,))
+
+
+def _without_filters(graph: Graph) -> Graph:
+    """Return `graph` without the states that stand for a readout's filter: no value depends on them."""
+    carries = tuple(c for c in graph.carries if not c.virtual)
+    if len(carries) == len(graph.carries):
+        return graph
+    dead = {c.current for c in graph.carries if c.virtual}
+    dead |= {v for n in graph.nodes if isinstance(n, Via) for v in n.operands[1:]}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if isinstance(node, Via):
+            nodes.append(replace(node, operands=node.operands[:1]))
+        elif node.result in dead or any(v in dead for v in node.operands):
+            dead.add(node.result)
+        else:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes), carries=carries)
 
 
 def _unstopped(region: Region) -> Region:
-    """Return `region` with every StopGradient replaced by its operand."""
+    """Return `region` with every StopGradient and Via replaced by its first operand, and without feedback."""
     new: dict[Value, Value] = {}
     nodes = []
     for node in region.graph.nodes:
         node = node.substitute(new)
-        if isinstance(node, StopGradient):
+        if isinstance(node, (StopGradient, Via)):
             new[node.result] = node.operands[0]
+        elif isinstance(node, Project) and len(node.operands) > 2:
+            nodes.append(replace(node, operands=node.operands[:2]))
         else:
             nodes.append(node)
-    if not new:
+    if not new and all(a is b for a, b in zip(nodes, region.graph.nodes, strict=True)):
         return region
     return replace(region, graph=region.graph.with_nodes(nodes).substitute_results(new))
 
@@ -112,7 +145,13 @@ class Reverse:
         self.outputs: list[Output] = []
         self.carries: list[Carry] = []
         self.histories: list[History] = []
+        self.local = request.rule is not None and request.rule.local
+        self.channel: Channel = "both"
+        self.instant: dict[Value, list[Value]] = {}
+        self.drivers: list[Driver] = []
         self.relevant = self._relevant(set(active))
+        self.sources = self._driving() if request.drivers else set()
+        self.crossed = self._crossed() if self.local else set()
         self.delayed = reads_of_delayed(forward)
 
     def _relevant(self, active: set[str]) -> set[Value]:
@@ -136,14 +175,26 @@ class Reverse:
             if len(useful) == size:
                 return {v for v in depends & useful if v.type.dtype != "int"}
 
+    def _driving(self) -> set[Value]:
+        """Return the sources whose sequences traces accumulate."""
+        return {n.operands[0] for n in self.forward.nodes if isinstance(n, Project) and n.operands[1] in self.relevant}
+
+    def _crossed(self) -> set[Value]:
+        """Return the values from which a gradient goes back to another neuron within the same step."""
+        found: set[Value] = set()
+        for node in self.forward.nodes:
+            sources = sources_of(node) if isinstance(node, CROSSING) else node.operands
+            here = any(v in self.relevant for v in sources) if isinstance(node, CROSSING) else False
+            if here or any(v in found for v in node.operands):
+                found.add(node.result)
+        return found
+
     def run(self) -> tuple[Graph, Graph]:
         """Return the forward graph that saves what the reverse graph reads, and the reverse graph."""
         self._seed()
         for node in reversed(self.forward.nodes):
             if node.result in self.relevant:
-                total = self._gradient(node.result)
-                if total is not None:
-                    self._differentiate(node, total)
+                self._visit(node)
         self._finish()
         saves = tuple(Output(name, v, "sequence") for v, name in self.saved.items())
         forward = replace(self.forward, outputs=self.forward.outputs + saves)
@@ -156,6 +207,26 @@ class Reverse:
             tuple(self.histories),
         )
 
+    def _visit(self, node: Node) -> None:
+        """Differentiate `node`; under a local rule what came within the step also goes on by itself.
+
+        Only that part leaves the neuron, over connections within the step. What came from later steps stays in it.
+        """
+        total = self._gradient(node.result)
+        if total is None:
+            return
+        within = self.instant.get(node.result, []) if self.local else []
+        if not self.local or within == self.parts[node.result]:
+            self.channel = "both"
+            self._differentiate(node, total)
+            return
+        self.channel = "total"
+        self._differentiate(node, total)
+        if within and node.result in self.crossed:
+            self.channel = "instant"
+            self._differentiate(node, self.build.total(f"d_{node.result.name}_now", within))
+        self.channel = "both"
+
     def _seed(self) -> None:
         """Collect what arrives from outside the step: gradients of outputs, of the next step and of later reads."""
         for output in self.forward.outputs:
@@ -164,6 +235,7 @@ class Reverse:
                 value = self.build.new(f"d_{output.name}", output.value.type.with_dtype("real"), output.value)
                 self._declare(Input(name, value, "sequence"))
                 self.add(output.value, value)
+        self.channel = "total"
         self.arriving: dict[str, Value] = {}
         for carry in self.forward.carries:
             if carry.current in self.relevant:
@@ -185,6 +257,7 @@ class Reverse:
                 read = Read(result=result, history=name, delay=node.delay)
                 if history.value in self.relevant:
                     self.add(history.value, self.build.add(read))
+        self.channel = "both"
 
     def _declare(self, item: Input) -> Value:
         self.inputs[item.source] = item
@@ -193,7 +266,19 @@ class Reverse:
 
     def add(self, value: Value, part: Value) -> None:
         """Let the gradient `part` arrive at `value`."""
-        self.parts.setdefault(value, []).append(part)
+        if self.channel != "instant":
+            self.parts.setdefault(value, []).append(part)
+        if self.local and self.channel != "total":
+            self.instant.setdefault(value, []).append(part)
+
+    def cross(self, value: Value, part: Node) -> None:
+        """Let the gradient that `part` makes arrive at another neuron's `value`, unless it came from later steps."""
+        if self.channel == "total":
+            return
+        made = self.build.add(part)
+        self.parts.setdefault(value, []).append(made)
+        if self.local:
+            self.instant.setdefault(value, []).append(made)
 
     def _gradient(self, value: Value) -> Value | None:
         """Return the sum of the parts that arrived for `value`."""
@@ -226,7 +311,7 @@ class Reverse:
         for output in self.forward.outputs:
             if output.value is value and output.kind == "sequence":
                 return output.name
-        return self.saved.setdefault(value, f"saved {value.name}")
+        return self.saved.setdefault(value, f"{'source' if value in self.sources else 'saved'} {value.name}")
 
     def _differentiate(self, node: Node, g: Value) -> None:
         """Add the gradients of the operands of `node`, given that of its result."""
@@ -251,16 +336,12 @@ class Reverse:
                 if z in self.relevant:
                     self._flow(z, s * (self._ref(r) - self._ref(v)), g)
                 self._flow(r, s * self._ref(z), g)
+            case Via():
+                for operand in node.operands:
+                    if operand in self.relevant:
+                        self.add(operand, g)
             case Project():
-                z, w = node.operands
-                if z in self.relevant:
-                    result = self.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
-                    weight = self.forward_value(w)
-                    self.add(z, self.build.add(ProjectTransposed(result=result, operands=(g, weight))))
-                if w in self.relevant:
-                    source = self.forward_value(z)
-                    outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
-                    self.emit(w, self.build.add(outer))
+                self._product(node, g)
             case Synapses():
                 differentiate_synapses(self, node, g)
             case DelayedSynapses():
@@ -271,6 +352,41 @@ class Reverse:
                 pass
             case _:
                 node.fail("has no gradient rule in the adjoint pass")
+
+    def _product(self, node: Project, g: Value) -> None:
+        """Add the gradients of the source and the weights of a product."""
+        z, w, *feedback = node.operands
+        if z in self.relevant and self.channel != "total":
+            result = self.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
+            weight = self.forward_value(feedback[0] if feedback else w)
+            self.cross(z, ProjectTransposed(result=result, operands=(g, weight)))
+        if w in self.relevant and self.channel != "instant":
+            source = self.forward_value(z)
+            if self.request.drivers:
+                self._drive(w, g, self.inputs_by_value(source).source)
+                return
+            outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
+            part = self.build.add(outer)
+            self.emit(w, part)
+            for b in feedback:
+                if self._source(b) in self.request.wrt:
+                    self.emit(b, part)
+
+    def inputs_by_value(self, value: Value) -> Input:
+        """Return the input of the reverse graph that is `value`."""
+        return next(i for i in self.inputs.values() if i.value is value)
+
+    def _drive(self, coefficient: Value, g: Value, source: str | None) -> None:
+        """Write the gradient of what `coefficient` adds to, at every step, in place of its own."""
+        name = f"drive {g.name}"
+        if all(o.name != name for o in self.outputs):
+            self.outputs.append(Output(name, g, "sequence"))
+        axes = coefficient.type.axes if source is not None else g.type.axes
+        self.drivers.append(Driver(self._source(coefficient), name, source, axes))
+
+    def _source(self, fixed: Value) -> str:
+        """Return the name of the tensor that a fixed input of the step is."""
+        return next(i.source for i in self.forward.inputs if i.value is fixed)
 
     def _local(self, partial: sympy.Expr, operands: Iterable[Value]) -> sympy.Expr:
         used = partial.free_symbols
@@ -285,12 +401,22 @@ class Reverse:
 
     def emit(self, fixed: Value, part: Value) -> None:
         """Write a gradient of a fixed input, summed over the steps; a weight used twice gets a name for each part."""
-        source = next(i.source for i in self.forward.inputs if i.value is fixed)
+        if self.channel == "instant":
+            return
+        if self.request.drivers:
+            raise GraphcError(
+                f"no trace carries the gradient of {fixed.name}: its synapses are evaluated one by one",
+                part.loc,
+                'use whole sequences with gc.learn.BlockDiagonal(chunk="all"), or a transmit that separates',
+            )
+        source = self._source(fixed)
         count = sum(o.name.partition("+")[0] == gradient(source) for o in self.outputs)
         self.outputs.append(Output(gradient(source) + (f"+{count}" if count else ""), part, "sum"))
 
     def _arrive(self, history: str, delay: int, g: Value) -> None:
         """Keep the gradient of a Read, for the step it read and, before the first one, for the initial history."""
+        if self.channel == "instant":
+            return
         source = self.forward.history(history)
         name = f"{gradient(history)}@{delay}"
         ends = self.request.final or source.init in self.request.wrt
@@ -311,12 +437,22 @@ class Reverse:
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):
                 self.histories.append(History(node.history, self.zero(node.result), node.delay, None, None))
         for item in self.forward.inputs:
-            if item.kind == "fixed" and item.value in self.parts:
+            if item.kind == "fixed" and item.value in self.parts and self.request.drivers:
+                for part in self._by_axes(item.value):
+                    self._drive(item.value, part, None)
+            elif item.kind == "fixed" and item.value in self.parts:
                 total = self.build.total(f"d_{item.value.name}", self.parts[item.value])
                 self.emit(item.value, self.build.reduce(total, item.value.type.axes))
             if item.kind == "sequence" and item.source in wrt:
                 total = self._gradient(item.value) or self.zero(item.value)
                 self.outputs.append(Output(gradient(item.source), total, "sequence"))
+
+    def _by_axes(self, fixed: Value) -> list[Value]:
+        """Return the gradients that arrived at a coefficient, those of one population added."""
+        groups: dict[tuple[str, ...], list[Value]] = {}
+        for part in self.parts[fixed]:
+            groups.setdefault(part.type.axes, []).append(part)
+        return [self.build.total(f"d_{fixed.name}", parts) for parts in groups.values()]
 
     def zero(self, like: Value) -> Value:
         """Return 0 over the domain of `like`."""

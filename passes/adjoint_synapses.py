@@ -68,6 +68,8 @@ def _seed_final(reverse: Reverse, history: History) -> None:
 
 def differentiate_delayed(reverse: Reverse, node: DelayedSynapses, g: Value) -> None:
     """Keep the gradient of the targets for the steps before, and add that of the weights."""
+    if reverse.channel == "instant":
+        return  # what delayed synapses read is of earlier steps
     first = reverse.definition[node.reads[0]]
     assert isinstance(first, Read)
     history = reverse.forward.history(first.history)
@@ -99,6 +101,8 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
         tables = [reverse.forward_value(v) for v in node.operands[last:]]
         over: Over = {"pre": "post", "post": "pre", "synapse": "batch"}[role]  # type: ignore[assignment]
         like = operand.type.with_dtype("real")
+        if (role == "pre" and reverse.channel == "total") or (role == "synapse" and reverse.channel == "instant"):
+            continue
         part = replace(
             node,
             result=reverse.build.new(f"d_{operand.name}", like, operand),
@@ -109,6 +113,8 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
         )
         if role == "synapse":
             reverse.emit(operand, reverse.build.add(part))
+        elif role == "pre":
+            reverse.cross(operand, part)
         else:
             reverse.add(operand, reverse.build.add(part))
 

@@ -23,7 +23,7 @@ from graphc.ir import (
     initial,
 )
 from graphc.ir.interpret import Mode, interpret
-from graphc.passes import Request, check_precision, keep_exact, schedule
+from graphc.passes import Request, Rule, check_precision, keep_exact, schedule
 from graphc.passes.footprint import Footprint, footprint, last_uses
 from graphc.passes.observers import Dump
 
@@ -46,12 +46,16 @@ class Options:
         schedule: a strategy and tiles that replace the defaults, by name.
         checkpoint: steps between the states that a run keeps; "auto" where the budget decides; "none".
         memory_budget: bytes that a training call may allocate.
+        rule: which paths gradients take; None for all.
+        chunk: steps between which traces are carried; "all" for none; None where the size decides.
     """
 
     precision: Precision = "float32"
     schedule: tuple[tuple[str, int | str], ...] = ()
     checkpoint: int | Literal["auto", "none"] = "auto"
     memory_budget: int | None = None
+    rule: Rule | None = None
+    chunk: int | Literal["all"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Key:
     def __str__(self) -> str:
         wrt, records = ",".join(sorted(self.request.wrt)), ",".join(self.request.records)
         chosen = "".join(f"/{name}={value}" for name, value in self.options.schedule)
-        request = f"{records}/{wrt}/{self.request.final}"
+        request = f"{records}/{wrt}/{self.request.final}/{self.request.rule}/{self.request.drivers}"
         return f"{self.target}/{self.device}/{self.dtype}/{self.options.precision}{chosen}/{request}"
 
 

@@ -253,7 +253,7 @@ class Model(SynapseControls):
             target,
             str(device),
             self.dtype,
-            Request(record, wrt, whole and bool(wrt), target != "triton"),
+            Request(record, wrt, whole and bool(wrt), target != "triton", self._options.rule),
             self._options,
         )
 
