@@ -13,6 +13,7 @@ from graphc.passes import Observer, Request, Rule, check_options, pipeline, run_
 from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
 from .learn import BPTT, Learning, Online
+from .learn_check import check_rule, set_feedback
 from .lower import lower
 from .names import did_you_mean
 from .network import Network
@@ -85,6 +86,9 @@ def compile(
 
     from graphc.runtime import Model, Options  # torch is imported here, not at `import graphc`
 
+    if rule is not None:
+        program = with_traces(compiler, program, learned, lists, rule)
+
     if dtype is None or chosen == str(dtype).removeprefix("torch."):
         dtype = torch.float32
     options = Options(chosen, tuple(sorted(layout.items())))
@@ -123,6 +127,21 @@ def _learning(learn: Any) -> Learning | None:
         Loc.caller(),
         'use None, "bptt", or a rule of gc.learn such as gc.learn.BlockDiagonal()',
     )
+
+
+def with_traces(
+    compiler: NetworkCompiler, program: Program, learned: frozenset[str], lists: bool, rule: Rule
+) -> Program:
+    """Return `program` with the traces of `rule` among its states.
+
+    Raises:
+        DeclarationError: no trace reaches a parameter that learns, or the rule carries no such trace.
+    """
+    from graphc.runtime.online import driven, trace_states
+
+    found = compiler.program(driven(Request(wrt=learned, lists=lists, rule=rule), program.states))
+    check_rule(program, found, learned, rule)
+    return replace(program, states=program.states + trace_states(found.traces))
 
 
 def _rule(network: Network, learning: Learning | None) -> Rule | None:

@@ -28,9 +28,10 @@ from .ops import (
     symbol,
 )
 from .printer import show
-from .program import Driver, Parameter, Program, Region, Tensor, final, gradient, initial
+from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, Stage, StepBuffer, Storage
 from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
+from .traces import Driver, State, Trace
 from .types import Type, join
 from .verify import verify
 
@@ -75,6 +76,7 @@ __all__ = [
     "Spike",
     "Spread",
     "Stage",
+    "State",
     "StepBuffer",
     "StopGradient",
     "Storage",
@@ -85,6 +87,7 @@ __all__ = [
     "Test",
     "Time",
     "Total",
+    "Trace",
     "Type",
     "Value",
     "VerifyError",

@@ -53,6 +53,11 @@ class Carry:
     final: str | None
     virtual: bool = False
 
+    @property
+    def given(self) -> str | None:
+        """The tensor it starts from; None where it starts from zero."""
+        return None if self.virtual else self.init
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:

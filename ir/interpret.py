@@ -115,7 +115,7 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     def zeros(value: Value, *lead: int) -> torch.Tensor:
         return torch.zeros((*lead, *shape(value)), dtype=mode.dtype, device=device)
 
-    state = {c.current: _cast(env[c.init], mode) if c.init and not c.virtual else zeros(c.current) for c in graph.carries}
+    state = {c.current: _cast(env[c.given], mode) if c.given else zeros(c.current) for c in graph.carries}
     past = {h.name: list(_cast(env[h.init], mode) if h.init else zeros(h.value, h.depth)) for h in graph.histories}
     written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}

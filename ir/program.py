@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .graph import Graph
 from .loc import Loc
+from .traces import Driver, Trace
 from .types import Type
 
 RegionKind = Literal["once", "steps", "reverse", "all_steps"]
@@ -59,23 +60,6 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Driver:
-    """How a coefficient acts on the neurons of one population: what an eligibility trace accumulates.
-
-    Attributes:
-        coefficient: the fixed tensor of the time loop: a matrix of weights, or one number per neuron or population.
-        drive: the sequence (T, B, post) that the backward half writes: the gradient of what the coefficient adds to.
-        source: the sequence (T, B, pre) that weights multiply; None for a coefficient of neurons.
-        axes: (pre, post) of weights, (post,) of a coefficient of neurons.
-    """
-
-    coefficient: str
-    drive: str
-    source: str | None
-    axes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """What `gc.compile` makes of a network.
 
@@ -89,6 +73,7 @@ class Program:
         draws: tensors drawn, or set, anew for every initial state.
         regions: what runs, in order; `once` regions first, backward regions last.
         drivers: what eligibility traces accumulate, where a learning rule asks for them.
+        traces: the traces themselves, of drivers and states that are not zero.
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
         notes: lines for `explain()`, by the pass that wrote them.
     """
@@ -106,6 +91,7 @@ class Program:
     card: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     drivers: tuple[Driver, ...] = ()
+    traces: tuple[Trace, ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:

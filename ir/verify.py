@@ -94,7 +94,7 @@ def _verify_region(region: Region, program: Program, known: set[str]) -> None:
         raise VerifyError(f"graph {graph.name!r} runs {region.kind} and has carries")
     if not region.backward:
         sources = [i.source for i in graph.inputs]
-        sources += [c.init for c in graph.carries if c.init and not c.virtual] + [h.init for h in graph.histories if h.init]
+        sources += [c.given for c in graph.carries if c.given] + [h.init for h in graph.histories if h.init]
         for source in sources:
             if source not in known:
                 raise VerifyError(f"graph {graph.name!r} reads {source!r}, which nothing before it writes")

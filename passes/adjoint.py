@@ -46,6 +46,7 @@ from .adjoint_synapses import differentiate_delayed, differentiate_synapses, rea
 from .base import Request
 from .build import Builder, dependents
 from .localize import sources_of
+from .traces import states_of, traces_of
 
 Channel = Literal["both", "total", "instant"]
 """Which gradient a rule of differentiation is handed: the whole, or the part that came within the step."""
@@ -87,7 +88,10 @@ class Adjoint:
             _unstopped(replace(steps, graph=_without_filters(forward))),
             Region("reverse", backward, backward=True),
         ]
-        program = replace(program, drivers=tuple(reverse.drivers))
+        if reverse.drivers:
+            states = states_of(steps.graph, reverse.relevant)
+            traces = traces_of(steps.graph, states, reverse.drivers)
+            program = replace(program, drivers=tuple(reverse.drivers), traces=tuple(traces))
         return program.with_regions(regions, "differentiated")
 
 
@@ -177,7 +181,14 @@ class Reverse:
 
     def _driving(self) -> set[Value]:
         """Return the sources whose sequences traces accumulate."""
-        return {n.operands[0] for n in self.forward.nodes if isinstance(n, Project) and n.operands[1] in self.relevant}
+        found = set()
+        for node in self.forward.nodes:
+            if isinstance(node, Project) and node.operands[1] in self.relevant:
+                value = node.operands[0]
+                while isinstance(stop := self.definition.get(value), StopGradient):
+                    value = stop.operands[0]
+                found.add(value)
+        return found
 
     def _crossed(self) -> set[Value]:
         """Return the values from which a gradient goes back to another neuron within the same step."""
@@ -363,7 +374,7 @@ class Reverse:
         if w in self.relevant and self.channel != "instant":
             source = self.forward_value(z)
             if self.request.drivers:
-                self._drive(w, g, self.inputs_by_value(source).source)
+                self._drive(w, g, self.inputs_by_value(source).source, node.result.name)
                 return
             outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
             part = self.build.add(outer)
@@ -376,13 +387,13 @@ class Reverse:
         """Return the input of the reverse graph that is `value`."""
         return next(i for i in self.inputs.values() if i.value is value)
 
-    def _drive(self, coefficient: Value, g: Value, source: str | None) -> None:
+    def _drive(self, coefficient: Value, g: Value, source: str | None, into: str = "") -> None:
         """Write the gradient of what `coefficient` adds to, at every step, in place of its own."""
         name = f"drive {g.name}"
         if all(o.name != name for o in self.outputs):
             self.outputs.append(Output(name, g, "sequence"))
         axes = coefficient.type.axes if source is not None else g.type.axes
-        self.drivers.append(Driver(self._source(coefficient), name, source, axes))
+        self.drivers.append(Driver(self._source(coefficient), name, source, axes, into))
 
     def _source(self, fixed: Value) -> str:
         """Return the name of the tensor that a fixed input of the step is."""
@@ -431,7 +442,8 @@ class Reverse:
                 continue
             total = self._gradient(carry.current) or self.zero(carry.current)
             init = gradient(carry.final) if self.request.final and carry.final else None
-            final = gradient(carry.init) if carry.init in wrt else None
+            wanted = carry.init in wrt or (carry.virtual and self.request.drivers)
+            final = gradient(carry.init) if wanted and carry.init else None
             self.carries.append(Carry(gradient(carry.name), self.arriving[carry.name], total, init, final))
         for node in list(self.build.nodes):
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):

@@ -275,8 +275,7 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(*tensors, *(named[n] for n in saved_names(build)))
         ctx.set_materialize_grads(False)
         own = len(build.outputs) - len(build.saved)
-        whole = build.key.request.final
-        visible = results[:own] if whole else results[: len(build.program.outputs)]
+        visible = results[:own] if build.links else results[: len(build.program.outputs)]
         ctx.mark_non_differentiable(*(t for t in results[len(visible) :]))
         return tuple(results)
 

@@ -179,11 +179,15 @@ class Build:
             written = self._written()
             saved = tuple(i.source for g in loops for i in g.inputs if i.kind == "sequence" and i.source in written)
         own = self._given()
-        self.sequences = self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
+        sources = [d.source for d in program.drivers if d.source is not None]
+        self.backward_reads |= set(sources)
+        self.sequences = self.saved = tuple(dict.fromkeys(n for n in (*saved, *sources) if n not in own))
         self.outputs = program.outputs + self.final_names + self.saved
         """Names of what `forward` returns: outputs and records, final states, saved sequences."""
         self._result_dtypes = tuple(self.storage(name) for name in self.outputs)
         self.gradients = _gradient_parts(program)
+        self.links = key.request.final
+        """Whether gradients go through the final states."""
         self._watched = watched(program)
         self._launches = {backward: self._plan(backward) for backward in (False, True)}
         checked = [rows_of_checks(step.kernel) for step in self._launches[False]]

@@ -15,7 +15,7 @@ import torch
 from graphc.ir import GraphcError, Program, initial
 from graphc.passes import Request
 
-from . import autograd, checkpoint
+from . import autograd, checkpoint, online
 from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs
 from .asked import Compiler
 from .buffers import Arena
@@ -263,7 +263,8 @@ class Model(SynapseControls):
             with self._lock:
                 build = self._builds.get(key)
                 if build is None:
-                    build = checkpoint.build(self._compiler.program, key, self._arena)
+                    make = online.build if key.request.rule and key.request.wrt else checkpoint.build
+                    build = make(self._compiler.program, key, self._arena)
                     build.name = f"{self._serial}/{key}"
                     autograd.BUILDS[build.name] = build
                     self._builds[key] = build
