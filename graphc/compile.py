@@ -79,7 +79,9 @@ def compile(
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     rule = _rule(network, learning)
     lists = target != "triton"
-    parameters = compiler.program(Request(lists=lists, rule=rule)).parameters if rule else compiler.lowered(()).parameters
+    parameters = (
+        compiler.program(Request(lists=lists, rule=rule)).parameters if rule else compiler.lowered(()).parameters
+    )
     learned = frozenset(p.name for p in parameters if p.learn) if learning else frozenset()
     program = compiler.program(Request(wrt=learned, lists=lists, rule=rule))
     import torch

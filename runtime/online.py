@@ -122,6 +122,7 @@ class Stream(Build):
 
     def learn_again(self, given: Tensors, extent: Extent) -> Tensors:
         """Return the gradients of a call that kept nothing: run it again, chunk after chunk, with its traces."""
+        given = {name: tensor for name, tensor in given.items() if name not in self.saved}
         state = {initial(name): given[initial(name)] for name in self.state_names}
         wanted = [gradient(t.name) for t in self.program.inputs if t.name in self.key.request.wrt]
         total: Tensors = {}
@@ -172,9 +173,7 @@ class Stream(Build):
 
     def _advanced(self, trace: Trace, rows: Tensors, after: Tensors, carried: Tensors) -> torch.Tensor:
         driver = trace.driver
-        before = {
-            t.state.label: (t, carried[t.name]) for t in self.traces if t.driver is driver and t.name in carried
-        }
+        before = {t.state.label: (t, carried[t.name]) for t in self.traces if t.driver is driver and t.name in carried}
         source = None if driver.source is None else after[driver.source]
         return products.advance(trace, before, rows, source, after[driver.drive])
 
@@ -286,6 +285,7 @@ class Whole(Build):
         if extent.steps <= self.every(extent.steps, extent.batch):
             return super().backward(given, extent)
         stream = self.stream()
+        given = {name: tensor for name, tensor in given.items() if name not in self.saved}
         zeros = {
             initial(t.name): torch.zeros(_shape(stream, t, extent), dtype=self.key.dtype, device=self.device)
             for t in stream.traces
