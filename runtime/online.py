@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import replace
 
 import torch
@@ -18,6 +18,7 @@ import torch
 from graphc.ir import Driver, State, Tensor, Trace, final, gradient, initial
 from graphc.passes import Request
 
+from . import trace_kernels as kernels
 from . import trace_products as products
 from .buffers import Arena
 from .build import Build, Extent, Key
@@ -28,7 +29,7 @@ CHUNK = 32  # steps of a chunk where traces are carried and nobody says otherwis
 
 
 def build(program_of: ProgramOf, key: Key, arena: Arena) -> Build:
-    """Return the kernels of a learning rule: those of a stream where the state is handed on, else of whole sequences."""
+    """Return the kernels of a learning rule: of a stream where the state is handed on, else of whole sequences."""
     return Stream(program_of, key, arena) if key.request.final else Whole(program_of, key, arena)
 
 
@@ -145,19 +146,36 @@ class Stream(Build):
         env = self._reverse(given, extent, {})
         rows = self._rows_of_states(env)
         for driver in self.program.drivers:
-            total = self._direct(driver, env)
-            for trace in self.traces:
-                if trace.driver is driver and trace.state.label in rows and trace.name in carried:
-                    total = total + products.contract(trace, carried[trace.name], rows[trace.state.label])
+            terms = [
+                (t, carried[t.name], rows[t.state.label])
+                for t in self.traces
+                if t.driver is driver and t.state.label in rows and t.name in carried
+            ]
+            total = self._total(driver, env, terms)
             if driver.source is None and not self._fixed[driver.coefficient].axes:
                 total = total.sum()
             name = gradient(driver.coefficient)
             env[name] = env[name] + total if name in env else total
         return env
 
-    def _direct(self, driver: Driver, env: Tensors) -> torch.Tensor:
+    def _total(
+        self, driver: Driver, env: Tensors, terms: list[tuple[Trace, torch.Tensor, torch.Tensor]]
+    ) -> torch.Tensor:
+        """Return the gradient of one driver's coefficient: by the chunk's own steps and by traces of earlier ones."""
         drive = env[driver.drive]
-        return drive.sum((0, 1)) if driver.source is None else products.correlate(env[driver.source], drive)
+        if driver.source is None:
+            total = drive.sum((0, 1))
+        elif self._native(env[driver.source], terms):
+            return kernels.learn(env[driver.source], drive, terms)
+        else:
+            total = products.correlate(env[driver.source], drive)
+        for trace, value, row in terms:
+            total = total + products.contract(trace, value, row)
+        return total
+
+    def _native(self, source: torch.Tensor, terms: Sized) -> bool:
+        """Whether kernels of this target take the sums over synapses."""
+        return self.key.target == "c" and kernels.fits(source, terms)
 
     def advanced(self, env: Tensors, extent: Extent, carried: Tensors) -> Tensors:
         """Return the traces after a chunk, given what its forward half made."""
@@ -168,13 +186,16 @@ class Stream(Build):
             rows = self._rows_of_states(after)
             for trace in self.traces:
                 if trace.state in states:
-                    found[trace.name] = self._advanced(trace, rows, after, carried)
+                    found[trace.name] = self._advanced(trace, rows, after, carried, extent)
         return found
 
-    def _advanced(self, trace: Trace, rows: Tensors, after: Tensors, carried: Tensors) -> torch.Tensor:
+    def _advanced(self, trace: Trace, rows: Tensors, after: Tensors, carried: Tensors, extent: Extent) -> torch.Tensor:
         driver = trace.driver
         before = {t.state.label: (t, carried[t.name]) for t in self.traces if t.driver is driver and t.name in carried}
         source = None if driver.source is None else after[driver.source]
+        if source is not None and trace.kind == "dense" and self._native(source, before):
+            out = self.arena.empty(_shape(self, trace, extent), self.key.dtype, self.device)
+            return kernels.advance(trace, before, rows, source, after[driver.drive], out)
         return products.advance(trace, before, rows, source, after[driver.drive])
 
     def _carried(self, given: Tensors) -> Tensors:
