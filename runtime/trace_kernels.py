@@ -4,84 +4,101 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 from graphc.codegen.c.traces import MOST, emit_traces
-from graphc.ir import Trace
 
 from .compiler import build
 from .load_c import threads_for
-from .trace_products import Rows
 
 _NAMES = {torch.float32: "float", torch.float64: "double", torch.uint8: "uint8_t"}
 
 
-class _Terms(ctypes.Structure):
+@dataclass
+class Term:
+    """One state of the targets of a matrix of weights.
+
+    Attributes:
+        trace: before the chunk, (B, pre, post), or (B, pre) where `shared`.
+        shared: whether all targets have the same.
+        row: gradient of the state before the chunk, (B, post).
+        after: where the trace after the chunk goes; None where it is not asked for.
+        drive: d state after the chunk / d drive of each step, (T, B, post).
+        jacobian: d state after the chunk / d state before it, (B, post), of each term; None where it is zero.
+    """
+
+    trace: torch.Tensor
+    shared: bool
+    row: torch.Tensor | None = None
+    after: torch.Tensor | None = None
+    drive: torch.Tensor | None = None
+    jacobian: tuple[torch.Tensor | None, ...] = ()
+
+
+class _States(ctypes.Structure):
     _fields_ = [
         ("count", ctypes.c_int64),
+        ("shared", ctypes.c_int64 * MOST),
         ("trace", ctypes.c_void_p * MOST),
         ("row", ctypes.c_void_p * MOST),
-        ("shared", ctypes.c_int64 * MOST),
+        ("after", ctypes.c_void_p * MOST),
+        ("drive", ctypes.c_void_p * MOST),
+        ("jacobian", (ctypes.c_void_p * MOST) * MOST),
     ]
 
 
 @functools.lru_cache(maxsize=8)
 def _library(real: torch.dtype, source: torch.dtype) -> ctypes.CDLL:
-    return ctypes.CDLL(str(build(emit_traces(_NAMES[real], _NAMES[source]))))  # type: ignore[arg-type]
+    library = ctypes.CDLL(str(build(emit_traces(_NAMES[real], _NAMES[source]))))  # type: ignore[arg-type]
+    library.chunk.restype = None
+    return library
 
 
-def fits(source: torch.Tensor, terms: Sequence[Any]) -> bool:
-    """Whether the kernels take these tensors."""
-    return source.dtype in _NAMES and source.device.type == "cpu" and len(terms) <= MOST and source.stride(-1) == 1
+def fits(source: torch.Tensor, count: int) -> bool:
+    """Whether the kernels take this source, and traces of so many states."""
+    return source.dtype in _NAMES and source.device.type == "cpu" and count <= MOST and source.stride(-1) == 1
 
 
-def advance(
-    trace: Trace,
-    before: Mapping[str, tuple[Trace, torch.Tensor]],
-    row: Rows,
-    source: torch.Tensor,
-    drive: torch.Tensor,
-    out: torch.Tensor,
-) -> torch.Tensor:
-    """Return the dense trace after a chunk, written into `out`; see `trace_products.advance`."""
-    terms = [(t, value, row[label]) for label, (t, value) in before.items() if label in row]
-    return _call("advance", source, drive, terms, out)
+def chunk(
+    source: torch.Tensor, signals: torch.Tensor | None, terms: Sequence[Term], post: int, real: torch.dtype
+) -> torch.Tensor | None:
+    """Advance the traces of `terms` that have an `after`, and return the gradient (pre, post) of the weights.
 
+    Args:
+        source: (T, B, pre), what the weights multiply.
+        signals: (T, B, post), the gradient of the drive; None to advance traces alone.
+        terms: the states of the targets.
+        post: number of targets.
+        real: the state dtype.
+    """
+    kept: list[torch.Tensor] = []  # alive until the kernel has returned
 
-def learn(
-    source: torch.Tensor, drive: torch.Tensor, terms: Sequence[tuple[Trace, torch.Tensor, torch.Tensor]]
-) -> torch.Tensor:
-    """Return the gradient (pre, post) of weights, from sources, learning signals and traces with their rows."""
-    out = torch.empty((source.shape[-1], drive.shape[-1]), dtype=drive.dtype)
-    return _call("learn", source, drive, terms, out)
+    def pointer(tensor: torch.Tensor | None) -> int | None:
+        if tensor is None:
+            return None
+        kept.append(tensor.contiguous())
+        return kept[-1].data_ptr()
 
-
-def _call(
-    name: str,
-    source: torch.Tensor,
-    drive: torch.Tensor,
-    terms: Sequence[tuple[Trace, torch.Tensor, torch.Tensor]],
-    out: torch.Tensor,
-) -> torch.Tensor:
-    drive = drive.contiguous()
-    kept = [(value.contiguous(), row.contiguous()) for _, value, row in terms]
-    given = _Terms(count=len(terms))
-    for k, ((trace, _, _), (value, row)) in enumerate(zip(terms, kept, strict=True)):
-        given.trace[k], given.row[k], given.shared[k] = value.data_ptr(), row.data_ptr(), trace.kind == "shared"
+    given = _States(count=len(terms))
+    for k, term in enumerate(terms):
+        given.shared[k], given.trace[k], given.row[k] = term.shared, pointer(term.trace), pointer(term.row)
+        given.after[k] = None if term.after is None else term.after.data_ptr()
+        given.drive[k] = pointer(term.drive)
+        for other, entry in enumerate(term.jacobian):
+            given.jacobian[k][other] = pointer(entry)
     steps, batch, pre = source.shape
-    post = drive.shape[-1]
-    threads = threads_for(batch * pre * post)
-    sizes = (ctypes.c_int64 * 7)(steps, batch, pre, post, threads, source.stride(0), source.stride(1))
-    function = getattr(_library(drive.dtype, source.dtype), name)
-    function.restype = None
-    function(
+    out = None if signals is None else torch.empty((pre, post), dtype=real)
+    sizes = (ctypes.c_int64 * 7)(
+        steps, batch, pre, post, threads_for(batch * pre * post), source.stride(0), source.stride(1)
+    )
+    _library(real, source.dtype).chunk(
         sizes,
         ctypes.c_void_p(source.data_ptr()),
-        ctypes.c_void_p(drive.data_ptr()),
+        ctypes.c_void_p(pointer(signals)),
         ctypes.byref(given),
-        ctypes.c_void_p(out.data_ptr()),
+        ctypes.c_void_p(None if out is None else out.data_ptr()),
     )
     return out

@@ -7,72 +7,72 @@ from typing import Literal
 MOST = 8  # states whose traces act on one another
 
 _TEXT = """\
-// Traces of one matrix of weights over a chunk of T steps. e[s] (B, M, N) is the trace of state s of the N targets by
-// the weights from M sources, or (B, M) where it is the same for all targets.
+// Traces of one matrix of weights over a chunk of T steps. Of each state: e (B, M, N), its trace by the weights from M
+// sources to N targets, or (B, M) where all targets have the same; what it becomes; and its gradient (B, N).
 #include <stddef.h>
 #include <stdint.h>
 
 typedef REAL real;
 typedef SOURCE source;
 
-struct _terms {  // of each state: its trace before the chunk, what it is multiplied by (B, N), whether targets share it
-    int64_t count;
-    const real *trace[MOST], *row[MOST];
-    int64_t shared[MOST];
+struct states {
+    int64_t count, shared[MOST];
+    const real *trace[MOST], *row[MOST];    // before the chunk; row is 0 where no gradient is asked for
+    real *after[MOST];                      // 0 where the trace stays, or is the caller's to advance
+    const real *drive[MOST];                // d state after the chunk / d drive of each step, (T, B, N)
+    const real *jacobian[MOST][MOST];       // d state after / d state before, (B, N); 0 where it is zero
 };
 
-// out[i] += the traces of sample b and source j, each times its row.
-static inline void _add_terms(const struct _terms *terms, int64_t b, int64_t j, int64_t M, int64_t N, real *out) {
-    for (int64_t k = 0; k < terms->count; k++) {
-        const real *row = terms->row[k] + b*N;
-        if (terms->shared[k]) {
-            const real e = terms->trace[k][b*M + j];
-            if (e != 0)
-                for (int64_t i = 0; i < N; i++) out[i] += e*row[i];
-        } else {
-            const real *e = terms->trace[k] + (b*M + j)*N;
-            for (int64_t i = 0; i < N; i++) out[i] += e[i]*row[i];
-        }
-    }
+static inline void _add(real *restrict out, const real *restrict e, const real *restrict row, int64_t N) {
+    for (int64_t i = 0; i < N; i++) out[i] += e[i]*row[i];
 }
 
-// out (B, M, N): the traces after the chunk; u (T, B, N) is how the state depends on the drive of each step.
-void advance(const int64_t *sizes, const source *z, const real *u, const struct _terms *terms, real *out) {
-    const int64_t T = sizes[0], B = sizes[1], M = sizes[2], N = sizes[3], step = sizes[5], sample = sizes[6];
-#pragma omp parallel for collapse(2) num_threads(sizes[4]) schedule(static)
-    for (int64_t b = 0; b < B; b++)
-        for (int64_t j = 0; j < M; j++) {
-            real *restrict row = out + (b*M + j)*N;
-            __builtin_memset(row, 0, (size_t)N*sizeof(real));
-            _add_terms(terms, b, j, M, N, row);
-            for (int64_t t = 0; t < T; t++) {
-                const real x = (real)z[t*step + b*sample + j];
-                if (x == 0) continue;
-                const real *restrict g = u + (t*B + b)*N;
-                for (int64_t i = 0; i < N; i++) row[i] += x*g[i];
-            }
-        }
+static inline void _scaled(real *restrict out, real x, const real *restrict row, int64_t N) {
+    for (int64_t i = 0; i < N; i++) out[i] += x*row[i];
 }
 
-// out (M, N): the gradient of the weights, from the learning signals a (T, B, N) and the traces before the chunk.
-void learn(const int64_t *sizes, const source *z, const real *a, const struct _terms *terms, real *out) {
+// out += the trace of state k of sample b and source j, times `row`.
+static inline void _term(
+    const struct states *states, int64_t k, const real *row, int64_t b, int64_t j, int64_t M, int64_t N, real *out) {
+    const real *e = states->trace[k];
+    if (!states->shared[k]) _add(out, e + (b*M + j)*N, row + b*N, N);
+    else if (e[b*M + j] != 0) _scaled(out, e[b*M + j], row + b*N, N);
+}
+
+// gradient (M, N), or 0: of the weights, by the learning signals (T, B, N) of this chunk and the traces before it. The
+// traces after it may be written over those before it: each source of each sample reads its own alone.
+void chunk(const int64_t *sizes, const source *z, const real *signals, const struct states *states, real *gradient) {
     enum { ROWS = 16 };
     const int64_t T = sizes[0], B = sizes[1], M = sizes[2], N = sizes[3], step = sizes[5], sample = sizes[6];
+    int64_t moving = 0;
+    for (int64_t s = 0; s < states->count; s++) moving += states->after[s] != 0;
 #pragma omp parallel for num_threads(sizes[4]) schedule(dynamic)
     for (int64_t first = 0; first < M; first += ROWS) {
         const int64_t last = first + ROWS < M ? first + ROWS : M;
-        __builtin_memset(out + first*N, 0, (size_t)((last - first)*N)*sizeof(real));
+        real next[moving ? states->count : 1][moving ? N : 1];
+        if (gradient) __builtin_memset(gradient + first*N, 0, (size_t)((last - first)*N)*sizeof(real));
         for (int64_t b = 0; b < B; b++) {
-            for (int64_t j = first; j < last; j++) _add_terms(terms, b, j, M, N, out + j*N);
-            for (int64_t t = 0; t < T; t++) {
-                const source *x = z + t*step + b*sample;
-                const real *restrict g = a + (t*B + b)*N;
-                for (int64_t j = first; j < last; j++) {
-                    if (x[j] == 0) continue;
-                    const real w = (real)x[j];
-                    real *restrict row = out + j*N;
-                    for (int64_t i = 0; i < N; i++) row[i] += w*g[i];
+            for (int64_t j = first; j < last; j++) {
+                for (int64_t k = 0; gradient && k < states->count; k++)
+                    if (states->row[k]) _term(states, k, states->row[k], b, j, M, N, gradient + j*N);
+                if (!moving) continue;
+                for (int64_t s = 0; s < states->count; s++) {
+                    if (!states->after[s]) continue;
+                    __builtin_memset(next[s], 0, sizeof next[s]);
+                    for (int64_t k = 0; k < states->count; k++)
+                        if (states->jacobian[s][k]) _term(states, k, states->jacobian[s][k], b, j, M, N, next[s]);
+                    for (int64_t t = 0; t < T; t++) {
+                        const real x = (real)z[t*step + b*sample + j];
+                        if (x != 0) _scaled(next[s], x, states->drive[s] + (t*B + b)*N, N);
+                    }
                 }
+                for (int64_t s = 0; s < states->count; s++)
+                    if (states->after[s]) __builtin_memcpy(states->after[s] + (b*M + j)*N, next[s], sizeof next[s]);
+            }
+            for (int64_t t = 0; gradient && t < T; t++) {
+                const source *x = z + t*step + b*sample;
+                for (int64_t j = first; j < last; j++)
+                    if (x[j] != 0) _scaled(gradient + j*N, (real)x[j], signals + (t*B + b)*N, N);
             }
         }
     }
