@@ -109,7 +109,7 @@ class _Local:
         """Return the graph with its paths cut."""
         if self.rule.name == "sltt":
             return self._without_time()
-        filters = self._filters() if self.rule.name != "ottt" else {}
+        filters = self._filters()
         for node in self.graph.nodes:
             self.nodes += self._crossing(node, filters) if isinstance(node, CROSSING) else [node]
         self._clone(filters)
@@ -224,15 +224,22 @@ class _Local:
         found: dict[Value, Node] = {}
         read_by_others = {v.type.axes for n in self.graph.nodes if isinstance(n, CROSSING) for v in sources_of(n)}
         for node in self.graph.nodes:
-            if not isinstance(node, Project) or node.result.type.axes in read_by_others:
+            if not isinstance(node, Project):
                 continue
             z = node.operands[0]
-            if z in self.past and z in self.now and z.type.axes != node.result.type.axes:
-                problem = self._not_linear(node.result)
-                if problem is None:
-                    found[node.result] = node
-                elif self._depends_on_carry(node.result):
-                    self.notes.append(f"dropped: from {node.result.name} back in time through its target, {problem}")
+            if z not in self.past or z not in self.now or z.type.axes == node.result.type.axes:
+                continue
+            problem = self._not_linear(node.result)
+            if node.result.type.axes in read_by_others:
+                problem = problem or "which sends to others"
+            if self.rule.name == "ottt":
+                problem = problem or "as the rule has it"
+            if problem is None:
+                found[node.result] = node
+            elif self._depends_on_carry(node.result):
+                self.notes.append(
+                    f"dropped: from {node.result.name} back in time to {z.name}, through a target {problem}"
+                )
         return found
 
     def _block(self, drive: Value) -> set[Value]:

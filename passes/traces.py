@@ -79,15 +79,17 @@ def traces_of(graph: Graph, states: list[State], drivers: Iterable[Driver], loca
     reads = _reach(graph, states) if local else {}
     for driver in drivers:
         axis = driver.axes[-1]
-        classes = classify(graph, states, driver.into, axis) if driver.source is not None else {}
+        coefficient = next(i.value.name for i in graph.inputs if i.source == driver.coefficient)
+        classes = classify(graph, states, coefficient if driver.source is None else driver.into, axis)
         count = taken[driver.coefficient] = taken.get(driver.coefficient, 0) + 1
         for state in states:
             if not local:
                 name = f"{driver.coefficient}~{state.label}" + (f"+{count - 1}" if count > 1 else "")
                 found.append(Trace(name, Type("real", True, (state.axis, *driver.axes)), driver, state, "full"))
                 continue
-            if state.axis != axis or (kind := classes.get(state.label, "dense")) == "zero":
+            if state.axis != axis or (kind := classes[state.label]) == "zero":
                 continue
+            kind = kind if driver.source is not None else "dense"
             axes = driver.axes[:1] if kind == "shared" else driver.axes
             name = f"{driver.coefficient}~{state.label}" + (f"+{count - 1}" if count > 1 else "")
             found.append(Trace(name, Type("real", True, axes), driver, state, kind, reads[state.label]))

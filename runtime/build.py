@@ -250,6 +250,10 @@ class Build:
         """Return how many steps a chunk of a call has: all of them."""
         return max(steps, 1)
 
+    def crossover(self) -> int:
+        """Return the number of steps from which a call is cut into chunks that carry traces; 0 where none are."""
+        return 0
+
     def footprint(self, steps: int, batch: int) -> Footprint | None:
         """Return the predicted bytes of one call; None where nothing is scheduled."""
         if self.schedule is None:

@@ -263,6 +263,10 @@ class Whole(Build):
             return self.key.options.chunk
         return self.stream().every(steps, batch)
 
+    def crossover(self) -> int:
+        """Return the number of steps from which a call is cut."""
+        return self.stream().crossover()
+
     def stream(self) -> Stream:
         """Return the kernels that carry traces, made on first use."""
         return self._others()[0]
