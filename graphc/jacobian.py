@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import sympy
 
-from graphc.ir import Graph, Map, Node, Program, Reset, Spike, Spread, Value, symbol
+from graphc.ir import Graph, Map, Node, Program, Reset, Spike, Spread, Value, Via, symbol
 
 LONGEST = 40  # operations up to which an entry is written out
 
@@ -28,9 +28,9 @@ def step_jacobian(program: Program) -> Entries:
     for source in graph.carries:
         if source.current.type.dtype != "real":
             continue
-        derivatives = _forward(graph, source.current)
+        found = derivatives(graph, source.current)
         for carry in graph.carries:
-            entry = derivatives.get(carry.next, sympy.S.Zero)
+            entry = found.get(carry.next, sympy.S.Zero)
             if entry != 0 and carry.current.type.dtype == "real":
                 entries[carry.name, source.name] = entry
     return entries
@@ -39,7 +39,7 @@ def step_jacobian(program: Program) -> Entries:
 NONZERO = sympy.Symbol("nonzero")
 
 
-def _forward(graph: Graph, start: Value) -> dict[Value, sympy.Expr]:
+def derivatives(graph: Graph, start: Value) -> dict[Value, sympy.Expr]:
     """Return the derivative of every value of `graph` with respect to `start`, where it is not zero."""
     found: dict[Value, sympy.Expr] = {start: sympy.S.One}
     for node in graph.nodes:
@@ -61,7 +61,7 @@ def _local(node: Node, index: int) -> sympy.Expr:
             return parts[index]
         case Spike() if index == 0:
             return sympy.Symbol(f"z'({operand.name})")
-        case Spread():
+        case Spread() | Via():
             return sympy.S.One
     return sympy.S.Zero
 

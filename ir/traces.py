@@ -8,7 +8,7 @@ from typing import Literal
 from .node import Value
 from .types import Type
 
-Class = Literal["zero", "shared", "dense"]
+Class = Literal["zero", "shared", "dense", "full"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +52,8 @@ class Trace:
     """The derivative of one state of every target neuron by one coefficient, carried from chunk to chunk.
 
     `kind` is "shared" where it is the same for all targets, so that it has the axes (pre,), or "dense", (pre, post); a
-    coefficient of neurons has (post,).
+    coefficient of neurons has (post,). A "full" one is of the state of every neuron of `state.axis`, which is its first
+    axis. `reads` are the labels of the states on which its state ever depends.
     """
 
     name: str
@@ -60,3 +61,4 @@ class Trace:
     driver: Driver
     state: State
     kind: Class
+    reads: tuple[str, ...] = ()

@@ -21,11 +21,9 @@ from graphc.ir import (
     Map,
     Names,
     Node,
-    Outer,
     Output,
     Program,
     Project,
-    ProjectTransposed,
     Read,
     Region,
     Reset,
@@ -42,16 +40,20 @@ from graphc.ir import (
 )
 from graphc.ir.ops import C
 
-from .adjoint_synapses import differentiate_delayed, differentiate_synapses, reads_of_delayed, seed_delayed
+from .adjoint_synapses import (
+    differentiate_delayed,
+    differentiate_product,
+    differentiate_synapses,
+    reads_of_delayed,
+    seed_delayed,
+)
 from .base import Request
 from .build import Builder, dependents
-from .localize import sources_of
+from .paths import crossed, driving, unstopped, without_filters
 from .traces import states_of, traces_of
 
 Channel = Literal["both", "total", "instant"]
 """Which gradient a rule of differentiation is handed: the whole, or the part that came within the step."""
-
-CROSSING = (Project, Synapses, DelayedSynapses)
 
 _OPAQUE: tuple[type[Node], ...] = (StopGradient, Test, Count)
 
@@ -78,19 +80,19 @@ class Adjoint:
             return program
         once, steps = program.regions
         if not self.request.wrt:
-            plain = _unstopped(replace(steps, graph=_without_filters(steps.graph)))
+            plain = unstopped(replace(steps, graph=without_filters(steps.graph)))
             return program.with_regions([once, plain], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
         reverse = Reverse(steps.graph, active, self.request)
         forward, backward = reverse.run()
         regions = [
             once,  # torch differentiates it, what it stops included
-            _unstopped(replace(steps, graph=_without_filters(forward))),
+            unstopped(replace(steps, graph=without_filters(forward))),
             Region("reverse", backward, backward=True),
         ]
         if reverse.drivers:
             states = states_of(steps.graph, reverse.relevant)
-            traces = traces_of(steps.graph, states, reverse.drivers)
+            traces = traces_of(steps.graph, states, reverse.drivers, reverse.local)
             program = replace(program, drivers=tuple(reverse.drivers), traces=tuple(traces))
         return program.with_regions(regions, "differentiated")
 
@@ -98,41 +100,6 @@ class Adjoint:
 def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
     """Return the values of the prologue that depend on what `wrt` names."""
     return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], (StopGradient,))
-
-
-def _without_filters(graph: Graph) -> Graph:
-    """Return `graph` without the states that stand for a readout's filter: no value depends on them."""
-    carries = tuple(c for c in graph.carries if not c.virtual)
-    if len(carries) == len(graph.carries):
-        return graph
-    dead = {c.current for c in graph.carries if c.virtual}
-    dead |= {v for n in graph.nodes if isinstance(n, Via) for v in n.operands[1:]}
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        if isinstance(node, Via):
-            nodes.append(replace(node, operands=node.operands[:1]))
-        elif node.result in dead or any(v in dead for v in node.operands):
-            dead.add(node.result)
-        else:
-            nodes.append(node)
-    return replace(graph, nodes=tuple(nodes), carries=carries)
-
-
-def _unstopped(region: Region) -> Region:
-    """Return `region` with every StopGradient and Via replaced by its first operand, and without feedback."""
-    new: dict[Value, Value] = {}
-    nodes = []
-    for node in region.graph.nodes:
-        node = node.substitute(new)
-        if isinstance(node, (StopGradient, Via)):
-            new[node.result] = node.operands[0]
-        elif isinstance(node, Project) and len(node.operands) > 2:
-            nodes.append(replace(node, operands=node.operands[:2]))
-        else:
-            nodes.append(node)
-    if not new and all(a is b for a, b in zip(nodes, region.graph.nodes, strict=True)):
-        return region
-    return replace(region, graph=region.graph.with_nodes(nodes).substitute_results(new))
 
 
 class Reverse:
@@ -154,8 +121,8 @@ class Reverse:
         self.instant: dict[Value, list[Value]] = {}
         self.drivers: list[Driver] = []
         self.relevant = self._relevant(set(active))
-        self.sources = self._driving() if request.drivers else set()
-        self.crossed = self._crossed() if self.local else set()
+        self.sources = driving(self.forward, self.relevant) if request.drivers else set()
+        self.crossed = crossed(self.forward, self.relevant) if self.local else set()
         self.delayed = reads_of_delayed(forward)
 
     def _relevant(self, active: set[str]) -> set[Value]:
@@ -178,27 +145,6 @@ class Reverse:
             useful |= {c.next for c in graph.carries if c.current in useful}
             if len(useful) == size:
                 return {v for v in depends & useful if v.type.dtype != "int"}
-
-    def _driving(self) -> set[Value]:
-        """Return the sources whose sequences traces accumulate."""
-        found = set()
-        for node in self.forward.nodes:
-            if isinstance(node, Project) and node.operands[1] in self.relevant:
-                value = node.operands[0]
-                while isinstance(stop := self.definition.get(value), StopGradient):
-                    value = stop.operands[0]
-                found.add(value)
-        return found
-
-    def _crossed(self) -> set[Value]:
-        """Return the values from which a gradient goes back to another neuron within the same step."""
-        found: set[Value] = set()
-        for node in self.forward.nodes:
-            sources = sources_of(node) if isinstance(node, CROSSING) else node.operands
-            here = any(v in self.relevant for v in sources) if isinstance(node, CROSSING) else False
-            if here or any(v in found for v in node.operands):
-                found.add(node.result)
-        return found
 
     def run(self) -> tuple[Graph, Graph]:
         """Return the forward graph that saves what the reverse graph reads, and the reverse graph."""
@@ -352,7 +298,7 @@ class Reverse:
                     if operand in self.relevant:
                         self.add(operand, g)
             case Project():
-                self._product(node, g)
+                differentiate_product(self, node, g)
             case Synapses():
                 differentiate_synapses(self, node, g)
             case DelayedSynapses():
@@ -364,38 +310,19 @@ class Reverse:
             case _:
                 node.fail("has no gradient rule in the adjoint pass")
 
-    def _product(self, node: Project, g: Value) -> None:
-        """Add the gradients of the source and the weights of a product."""
-        z, w, *feedback = node.operands
-        if z in self.relevant and self.channel != "total":
-            result = self.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
-            weight = self.forward_value(feedback[0] if feedback else w)
-            self.cross(z, ProjectTransposed(result=result, operands=(g, weight)))
-        if w in self.relevant and self.channel != "instant":
-            source = self.forward_value(z)
-            if self.request.drivers:
-                self._drive(w, g, self.inputs_by_value(source).source, node.result.name)
-                return
-            outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
-            part = self.build.add(outer)
-            self.emit(w, part)
-            for b in feedback:
-                if self._source(b) in self.request.wrt:
-                    self.emit(b, part)
-
-    def inputs_by_value(self, value: Value) -> Input:
+    def input_of(self, value: Value) -> Input:
         """Return the input of the reverse graph that is `value`."""
         return next(i for i in self.inputs.values() if i.value is value)
 
-    def _drive(self, coefficient: Value, g: Value, source: str | None, into: str = "") -> None:
+    def drive(self, coefficient: Value, g: Value, source: str | None, into: str = "") -> None:
         """Write the gradient of what `coefficient` adds to, at every step, in place of its own."""
         name = f"drive {g.name}"
         if all(o.name != name for o in self.outputs):
             self.outputs.append(Output(name, g, "sequence"))
         axes = coefficient.type.axes if source is not None else g.type.axes
-        self.drivers.append(Driver(self._source(coefficient), name, source, axes, into))
+        self.drivers.append(Driver(self.source(coefficient), name, source, axes, into))
 
-    def _source(self, fixed: Value) -> str:
+    def source(self, fixed: Value) -> str:
         """Return the name of the tensor that a fixed input of the step is."""
         return next(i.source for i in self.forward.inputs if i.value is fixed)
 
@@ -420,7 +347,7 @@ class Reverse:
                 part.loc,
                 'use whole sequences with gc.learn.BlockDiagonal(chunk="all"), or a transmit that separates',
             )
-        source = self._source(fixed)
+        source = self.source(fixed)
         count = sum(o.name.partition("+")[0] == gradient(source) for o in self.outputs)
         self.outputs.append(Output(gradient(source) + (f"+{count}" if count else ""), part, "sum"))
 
@@ -451,7 +378,7 @@ class Reverse:
         for item in self.forward.inputs:
             if item.kind == "fixed" and item.value in self.parts and self.request.drivers:
                 for part in self._by_axes(item.value):
-                    self._drive(item.value, part, None)
+                    self.drive(item.value, part, None)
             elif item.kind == "fixed" and item.value in self.parts:
                 total = self.build.total(f"d_{item.value.name}", self.parts[item.value])
                 self.emit(item.value, self.build.reduce(total, item.value.type.axes))

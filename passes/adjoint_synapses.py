@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import sympy
 
-from graphc.ir import DelayedSynapses, Graph, History, Read, Synapses, Value, gradient, slot
+from graphc.ir import (
+    DelayedSynapses,
+    Graph,
+    History,
+    Outer,
+    Project,
+    ProjectTransposed,
+    Read,
+    Synapses,
+    Value,
+    gradient,
+    slot,
+)
 from graphc.ir.synapses import Over, Role
 
 if TYPE_CHECKING:
@@ -83,6 +95,26 @@ def differentiate_delayed(reverse: Reverse, node: DelayedSynapses, g: Value) -> 
         result = reverse.build.new(f"d_{node.factor.name}", node.factor.type, node.factor)
         part = replace(node, result=result, operands=(*reads, g, *tables), over="batch")
         reverse.emit(node.factor, reverse.build.add(part))
+
+
+def differentiate_product(reverse: Reverse, node: Project, g: Value) -> None:
+    """Add the gradients of the source and the weights of a product."""
+    z, w, *feedback = node.operands
+    if z in reverse.relevant and reverse.channel != "total":
+        result = reverse.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
+        weight = reverse.forward_value(feedback[0] if feedback else w)
+        reverse.cross(z, ProjectTransposed(result=result, operands=(g, weight)))
+    if w in reverse.relevant and reverse.channel != "instant":
+        source = reverse.forward_value(z)
+        learned = [w, *(b for b in feedback if reverse.source(b) in reverse.request.wrt)]
+        if reverse.request.drivers:
+            for fixed in learned:
+                reverse.drive(fixed, g, reverse.input_of(source).source, node.result.name)
+            return
+        outer = Outer(result=reverse.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
+        part = reverse.build.add(outer)
+        for fixed in learned:
+            reverse.emit(fixed, part)
 
 
 def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:

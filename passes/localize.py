@@ -9,7 +9,6 @@ import sympy
 
 from graphc.ir import (
     Carry,
-    DelayedSynapses,
     Diagonal,
     Graph,
     History,
@@ -24,7 +23,6 @@ from graphc.ir import (
     Read,
     Spread,
     StopGradient,
-    Synapses,
     Type,
     Value,
     Via,
@@ -35,9 +33,7 @@ from graphc.ir import (
 
 from .base import Request, Rule
 from .build import dependents
-
-Crossing = (Project, Synapses, DelayedSynapses)
-"""Nodes that mix neurons."""
+from .paths import CROSSING, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class _Local:
         states = [c.current for c in graph.carries if c.current.type.dtype == "real"]
         reads = [n.result for n in graph.nodes if isinstance(n, Read)]
         own = {i.value for i in graph.inputs if i.kind == "sequence"}
-        mixed = [n.result for n in graph.nodes if isinstance(n, Crossing)]
+        mixed = [n.result for n in graph.nodes if isinstance(n, CROSSING)]
         self.past = dependents(graph, [*states, *mixed, *(r for r in reads if self._history(r).value not in own)])
         self.now = self._same_step(states)
 
@@ -105,7 +101,7 @@ class _Local:
         """Return the values of this step: those that depend on a state or on what arrives, not on reads alone."""
         found = set(states)
         for node in self.graph.nodes:
-            if isinstance(node, Crossing) or any(v in found for v in node.operands):
+            if isinstance(node, CROSSING) or any(v in found for v in node.operands):
                 found.add(node.result)
         return found
 
@@ -113,9 +109,9 @@ class _Local:
         """Return the graph with its paths cut."""
         if self.rule.name == "sltt":
             return self._without_time()
-        filters = self._filters() if self.rule.name != "ottt" else {}
+        filters = self._filters()
         for node in self.graph.nodes:
-            self.nodes += self._crossing(node, filters) if isinstance(node, Crossing) else [node]
+            self.nodes += self._crossing(node, filters) if isinstance(node, CROSSING) else [node]
         self._clone(filters)
         outputs = tuple(self._output(o) for o in self.graph.outputs)
         return replace(
@@ -129,11 +125,11 @@ class _Local:
     def _without_time(self) -> Graph:
         """Return the graph whose states and reads are all stopped."""
         new: dict[Value, Value] = {}
-        stops = []
+        stops: list[Node] = []
         for carry in self.graph.carries:
             if carry.current.type.dtype == "real":
                 stops.append(self._stop_of(carry.current, new))
-        nodes = list(stops)
+        nodes = stops
         for node in self.graph.nodes:
             nodes.append(self._with_feedback(node.substitute(new)))
             if isinstance(node, Read):
@@ -164,7 +160,7 @@ class _Local:
             return [*before, *self._own_weight(node, new)]
         for value in lagged:
             self.notes.append(f"dropped: from {node.result.name} back to {value.name}, of another neuron's past")
-        return [*before, node.substitute(new)]
+        return [*before, (self._with_feedback(node) if node.result in filters else node).substitute(new)]
 
     def _own_weight(self, node: Project, new: dict[Value, Value]) -> list[Node]:
         """Return the product without gradient to its source but for the weight of each neuron to itself."""
@@ -226,17 +222,24 @@ class _Local:
     def _filters(self) -> dict[Value, Node]:
         """Return the products into leaky readouts whose filter moves before the weights, by their results."""
         found: dict[Value, Node] = {}
-        read_by_others = {v.type.axes for n in self.graph.nodes if isinstance(n, Crossing) for v in sources_of(n)}
+        read_by_others = {v.type.axes for n in self.graph.nodes if isinstance(n, CROSSING) for v in sources_of(n)}
         for node in self.graph.nodes:
-            if not isinstance(node, Project) or node.result.type.axes in read_by_others:
+            if not isinstance(node, Project):
                 continue
             z = node.operands[0]
-            if z in self.past and z in self.now and z.type.axes != node.result.type.axes:
-                problem = self._not_linear(node.result)
-                if problem is None:
-                    found[node.result] = node
-                elif self._depends_on_carry(node.result):
-                    self.notes.append(f"dropped: from {node.result.name} back in time through its target, {problem}")
+            if z not in self.past or z not in self.now or z.type.axes == node.result.type.axes:
+                continue
+            problem = self._not_linear(node.result)
+            if node.result.type.axes in read_by_others:
+                problem = problem or "which sends to others"
+            if self.rule.name == "ottt":
+                problem = problem or "as the rule has it"
+            if problem is None:
+                found[node.result] = node
+            elif self._depends_on_carry(node.result):
+                self.notes.append(
+                    f"dropped: from {node.result.name} back in time to {z.name}, through a target {problem}"
+                )
         return found
 
     def _block(self, drive: Value) -> set[Value]:
@@ -333,13 +336,3 @@ class _Local:
 def _owns(parameter: Parameter, weights: Value, graph: Graph) -> bool:
     """Whether `weights` are the tensor of `parameter` itself."""
     return any(i.value is weights and i.source == parameter.name for i in graph.inputs)
-
-
-def sources_of(node: Node) -> list[Value]:
-    """Return the operands of a node that belong to other neurons than its result."""
-    match node:
-        case Synapses():
-            return node.role("pre")
-        case DelayedSynapses():
-            return list(node.reads)
-    return [node.operands[0]]

@@ -21,7 +21,7 @@ def pipeline(request: Request) -> tuple[Pass, ...]:
     return (
         Discretize(),
         Sparsity(request),  # before the prologue, where matrices are made of lists
-        Localize(request),  # before the prologue, which takes what it makes of weights alone
+        *((Localize(request),) if request.rule else ()),  # before the prologue, which takes what it makes of weights
         SplitPrologue(),  # before the adjoint, which then stops at coefficients; torch differentiates the prologue
         Delays(),
         Adjoint(request),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import sympy
 
 from graphc.ir import Driver, Graph, Map, Node, Read, Reset, Spike, Spread, State, Trace, Type, Value, Via, symbol
 from graphc.ir.traces import Class
+
+if TYPE_CHECKING:
+    import networkx
 
 Flow = dict[str, bool]
 """By state: whether an entry that is not zero by structure is the same for all neurons of the population."""
@@ -65,21 +69,55 @@ def classify(graph: Graph, states: Iterable[State], into: str, axis: str) -> dic
     return classes
 
 
-def traces_of(graph: Graph, states: list[State], drivers: Iterable[Driver]) -> list[Trace]:
-    """Return the traces that `drivers` need, without those that are zero."""
+def traces_of(graph: Graph, states: list[State], drivers: Iterable[Driver], local: bool) -> list[Trace]:
+    """Return the traces that `drivers` need, without those that are zero.
+
+    Where the rule is not `local`, every state of every neuron has a trace by every coefficient.
+    """
     found = []
     taken: dict[str, int] = {}
+    reads = _reach(graph, states) if local else {}
     for driver in drivers:
         axis = driver.axes[-1]
-        classes = classify(graph, states, driver.into, axis) if driver.source is not None else {}
+        coefficient = next(i.value.name for i in graph.inputs if i.source == driver.coefficient)
+        classes = classify(graph, states, coefficient if driver.source is None else driver.into, axis)
         count = taken[driver.coefficient] = taken.get(driver.coefficient, 0) + 1
         for state in states:
-            if state.axis != axis or (kind := classes.get(state.label, "dense")) == "zero":
+            if not local:
+                name = f"{driver.coefficient}~{state.label}" + (f"+{count - 1}" if count > 1 else "")
+                found.append(Trace(name, Type("real", True, (state.axis, *driver.axes)), driver, state, "full"))
                 continue
+            if state.axis != axis or (kind := classes[state.label]) == "zero":
+                continue
+            kind = kind if driver.source is not None else "dense"
             axes = driver.axes[:1] if kind == "shared" else driver.axes
             name = f"{driver.coefficient}~{state.label}" + (f"+{count - 1}" if count > 1 else "")
-            found.append(Trace(name, Type("real", True, axes), driver, state, kind))
+            found.append(Trace(name, Type("real", True, axes), driver, state, kind, reads[state.label]))
     return found
+
+
+def _reach(graph: Graph, states: list[State]) -> dict[str, tuple[str, ...]]:
+    """Return, by state, the states of the same neuron on which it depends some steps later."""
+    import networkx
+
+    step = networkx.DiGraph()
+    step.add_nodes_from(s.label for s in states)
+    for u in states:
+        own = [s for s in states if s.axis == u.axis]
+        step.add_edges_from((u.label, s) for s in _next(graph, u, own))
+    before = {label: networkx.ancestors(step, label) for label in step}
+    loops = {label for label in step if step.has_edge(label, label) or label in _cycles(step)}
+    return {
+        label: tuple(s.label for s in states if s.label in before[label] or (s.label == label and label in loops))
+        for label in step
+    }
+
+
+def _cycles(step: networkx.DiGraph) -> set[str]:
+    """Return the states that depend on themselves over others."""
+    import networkx
+
+    return {s for group in networkx.strongly_connected_components(step) if len(group) > 1 for s in group}
 
 
 def _next(graph: Graph, state: State, states: list[State]) -> Flow:

@@ -281,8 +281,17 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor | None) -> Any:
-        given = len(ctx.saved_tensors) - len(saved_names(ctx.build))
-        tensors, saved = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
+        try:
+            kept = ctx.saved_tensors
+        except RuntimeError as error:
+            if "inplace" not in str(error):
+                raise
+            raise GraphcError(
+                "a parameter, input or state was changed in place between the two halves of this call",
+                hint="call backward before optimiser.step(), and step the model again after it",
+            ) from error
+        given = len(kept) - len(saved_names(ctx.build))
+        tensors, saved = kept[:given], kept[given:]
         inputs, parameters, state = _split(tensors, ctx.counts)
         _beside.coefficients = ctx.coefficients
         try:

@@ -200,7 +200,8 @@ class Build:
             return []
         buffers, kernels = self.schedule.buffers, self.schedule.half(backward)
         kept = {name for k in kernels for name in k.arguments if buffers[name].kind != "sequence"}
-        kept |= {gradient(t.name) for t in self.program.inputs} if backward else {*self._given(), *self.outputs}
+        ends = {*(gradient(t.name) for t in self.program.inputs), *(d.drive for d in self.program.drivers)}
+        kept |= ends if backward else {*self._given(), *self.outputs}
         return [
             _Launch(k, k.arguments, tuple((name, self._fresh(buffers[name])) for name in k.writes), dead)
             for k, dead in zip(kernels, last_uses(kernels, kept), strict=True)
@@ -248,6 +249,10 @@ class Build:
     def every(self, steps: int, batch: int) -> int:
         """Return how many steps a chunk of a call has: all of them."""
         return max(steps, 1)
+
+    def crossover(self) -> int:
+        """Return the number of steps from which a call is cut into chunks that carry traces; 0 where none are."""
+        return 0
 
     def footprint(self, steps: int, batch: int) -> Footprint | None:
         """Return the predicted bytes of one call; None where nothing is scheduled."""

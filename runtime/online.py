@@ -15,20 +15,21 @@ from dataclasses import replace
 
 import torch
 
-from graphc.ir import Driver, State, Tensor, Trace, final, gradient, initial
+from graphc.ir import State, Tensor, Trace, final, gradient, initial
 from graphc.passes import Request
 
-from . import trace_products as products
 from .buffers import Arena
 from .build import Build, Extent, Key
 from .checkpoint import ProgramOf
 from .prologue import Tensors
+from .rtrl import FullStep
+from .traces import Chunk, Sensitivity, TraceStep
 
 CHUNK = 32  # steps of a chunk where traces are carried and nobody says otherwise
 
 
 def build(program_of: ProgramOf, key: Key, arena: Arena) -> Build:
-    """Return the kernels of a learning rule: those of a stream where the state is handed on, else of whole sequences."""
+    """Return the kernels of a learning rule: of a stream where the state is handed on, else of whole sequences."""
     return Stream(program_of, key, arena) if key.request.final else Whole(program_of, key, arena)
 
 
@@ -56,6 +57,8 @@ class Stream(Build):
         self._coefficients = tuple(dict.fromkeys(d.coefficient for d in program.drivers))
         self.gradients |= {gradient(c): (gradient(c),) for c in self._coefficients}
         self._states = _by_axis(self.traces)
+        self._step = TraceStep(program, key.target, key.dtype, arena)
+        self._full = FullStep(program) if key.request.rule is not None and not key.request.rule.local else None
         self._ends = [c for r in program.regions if r.kind == "reverse" for c in r.graph.carries if c.init]
         self._fixed = {i.source: i.value.type for r in program.regions for i in r.graph.inputs if i.kind == "fixed"}
 
@@ -85,7 +88,8 @@ class Stream(Build):
         cut = extent.steps > self.every(extent.steps, extent.batch)
         state = {initial(name): given[initial(name)] for name in self.state_names}
         for rows, part in self.chunks(extent):
-            env, state = self.chunk(_rows(self, given, rows) | state, part)
+            own = _rows(self, given, rows) | state
+            env, state = self.chunk(own, part, learn=False, onward=True, reuse=rows.start > 0)
             for name, pieces in parts.items():
                 pieces.append(env[name])
             results |= {name: env[name] for name in self.saved}
@@ -101,7 +105,7 @@ class Stream(Build):
     def backward(self, given: Tensors, extent: Extent) -> Tensors:
         """Run the backward half; see `Build.backward`."""
         if extent.steps <= self.every(extent.steps, extent.batch):
-            return self.learn(given, extent, self._carried(given))
+            return self._traced(given, extent, self._carried(given), learn=True, onward=False, reuse=False)[0]
         return self.learn_again(given, extent)
 
     def chunks(self, extent: Extent) -> Iterator[tuple[slice, Extent]]:
@@ -111,17 +115,60 @@ class Stream(Build):
             rows = slice(first, min(first + every, extent.steps))
             yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, extent.room)
 
-    def chunk(self, given: Tensors, extent: Extent) -> tuple[Tensors, Tensors]:
-        """Run the forward half of one chunk; return everything it made, and the states after it, traces among them."""
-        named = dict(zip(self.outputs, super().forward(given, extent), strict=True))
-        env = given | named
-        state = {initial(name): named[final(name)] for name in self.state_names}
-        carried = self._carried(given)
-        state |= {initial(name): value for name, value in self.advanced(env, extent, carried).items()}
-        return env, state
+    def chunk(self, given: Tensors, extent: Extent, learn: bool, onward: bool, reuse: bool) -> tuple[Tensors, Tensors]:
+        """Run one chunk; return everything it made, and the states after it, traces among them.
 
-    def learn_again(self, given: Tensors, extent: Extent) -> Tensors:
-        """Return the gradients of a call that kept nothing: run it again, chunk after chunk, with its traces."""
+        Args:
+            given: what both halves read, traces and, to learn, gradients of outputs among them.
+            extent: size of the chunk.
+            learn: also return gradients.
+            onward: advance the traces.
+            reuse: the traces after the chunk may take the memory of those before it.
+        """
+        env = given | dict(zip(self.outputs, super().forward(given, extent), strict=True))
+        state = {initial(name): env[final(name)] for name in self.state_names}
+        carried = self._carried(given)
+        env, after = self._traced(env, extent, carried, learn, onward, reuse)
+        return env, state | {initial(name): value for name, value in after.items()}
+
+    def _traced(
+        self, env: Tensors, extent: Extent, carried: Tensors, learn: bool, onward: bool, reuse: bool
+    ) -> tuple[Tensors, Tensors]:
+        """Return `env` with the gradients of a chunk, and its traces after it."""
+        drives = {d.drive for d in self.program.drivers}
+        sources = {d.source: env[d.source] for d in self.program.drivers if d.source is not None}
+
+        def sensitivity(found: Tensors) -> Sensitivity:
+            return Sensitivity(self._rows_of_states(found), {name: found[name] for name in drives})
+
+        start = env
+        if learn:
+            env = self._reverse(env, extent, {})
+        learning = sensitivity(env) if learn else None
+        if self._full is not None:
+            each: dict[str, list[Sensitivity]]
+            each = {s.label: [] for states in self._states.values() for s in states} if onward else {}
+            for state in (s for states in self._states.values() for s in states if onward):
+                for n in range(self.program.sizes[state.axis]):
+                    seeds = self._ones([state], extent, n)
+                    each[state.label].append(sensitivity(self._reverse(start, extent, seeds)))
+            totals, traces = self._full.run(sources, learning, each, carried)
+        else:
+            alike: dict[str, Sensitivity] = {}
+            for number in range(max((len(s) for s in self._states.values()), default=0)) if onward else ():
+                states = [s[number] for s in self._states.values() if number < len(s)]
+                part = sensitivity(self._reverse(start, extent, self._ones(states, extent)))
+                alike |= {state.label: part for state in states}
+            totals, traces = self._step.run(Chunk(sources, learning, alike), carried, reuse)
+        for name, total in totals.items():
+            env[gradient(name)] = total if self._fixed[name].axes else total.sum()
+        return env, traces
+
+    def learn_again(self, given: Tensors, extent: Extent, reuse: bool = False) -> Tensors:
+        """Return the gradients of a call that kept nothing: run it again, chunk after chunk, with its traces.
+
+        With `reuse` the given traces are this call's own.
+        """
         given = {name: tensor for name, tensor in given.items() if name not in self.saved}
         state = {initial(name): given[initial(name)] for name in self.state_names}
         wanted = [gradient(t.name) for t in self.program.inputs if t.name in self.key.request.wrt]
@@ -129,69 +176,36 @@ class Stream(Build):
         pieces: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
         for rows, part in self.chunks(extent):
             own = _rows(self, given, rows) | state
-            env, state = self.chunk(own, part)
-            found = self.learn(env, part, self._carried(own))
+            env, state = self.chunk(
+                own, part, learn=True, onward=rows.stop < extent.steps, reuse=reuse or rows.start > 0
+            )
             for name in map(gradient, self._coefficients):
-                total[name] = total[name] + found[name] if name in total else found[name]
+                total[name] = total[name] + env[name] if name in total else env[name]
             for name in wanted:
-                pieces[name].append(found[name])
-            for name in self.initial_names:  # of the first chunk alone: later ones are of the rule's making
-                if gradient(name) in found and gradient(name) not in total and rows.start == 0:
-                    total[gradient(name)] = found[gradient(name)]
+                pieces[name].append(env[name])
+            if rows.start == 0:  # the states before later chunks are the rule's own
+                total |= {name: env[name] for name in map(gradient, self.initial_names) if name in env}
         return total | {name: torch.cat(parts) for name, parts in pieces.items()}
-
-    def learn(self, given: Tensors, extent: Extent, carried: Tensors) -> Tensors:
-        """Return the gradients of one chunk, given what its forward half made and the gradients of its outputs."""
-        env = self._reverse(given, extent, {})
-        rows = self._rows_of_states(env)
-        for driver in self.program.drivers:
-            total = self._direct(driver, env)
-            for trace in self.traces:
-                if trace.driver is driver and trace.state.label in rows and trace.name in carried:
-                    total = total + products.contract(trace, carried[trace.name], rows[trace.state.label])
-            if driver.source is None and not self._fixed[driver.coefficient].axes:
-                total = total.sum()
-            name = gradient(driver.coefficient)
-            env[name] = env[name] + total if name in env else total
-        return env
-
-    def _direct(self, driver: Driver, env: Tensors) -> torch.Tensor:
-        drive = env[driver.drive]
-        return drive.sum((0, 1)) if driver.source is None else products.correlate(env[driver.source], drive)
-
-    def advanced(self, env: Tensors, extent: Extent, carried: Tensors) -> Tensors:
-        """Return the traces after a chunk, given what its forward half made."""
-        found: Tensors = {}
-        for number in range(max((len(s) for s in self._states.values()), default=0)):
-            states = [s[number] for s in self._states.values() if number < len(s)]
-            after = self._reverse(env, extent, self._ones(states, extent))
-            rows = self._rows_of_states(after)
-            for trace in self.traces:
-                if trace.state in states:
-                    found[trace.name] = self._advanced(trace, rows, after, carried)
-        return found
-
-    def _advanced(self, trace: Trace, rows: Tensors, after: Tensors, carried: Tensors) -> torch.Tensor:
-        driver = trace.driver
-        before = {t.state.label: (t, carried[t.name]) for t in self.traces if t.driver is driver and t.name in carried}
-        source = None if driver.source is None else after[driver.source]
-        return products.advance(trace, before, rows, source, after[driver.drive])
 
     def _carried(self, given: Tensors) -> Tensors:
         return {t.name: given[initial(t.name)] for t in self.traces if initial(t.name) in given}
 
-    def _ones(self, states: list[State], extent: Extent) -> Tensors:
-        """Return gradients that are 1 for `states` after the chunk."""
+    def _ones(self, states: list[State], extent: Extent, neuron: int | None = None) -> Tensors:
+        """Return gradients that are 1 for `states` after the chunk, of every neuron or of one."""
         seeds: Tensors = {}
         for state in states:
             shape = (extent.batch, self.program.sizes[state.axis])
+            one = torch.ones(shape, dtype=self.key.dtype, device=self.device)
+            if neuron is not None:
+                one = torch.zeros_like(one)
+                one[:, neuron] = 1
             if state.history is None:
-                seeds[gradient(final(state.name))] = torch.ones(shape, dtype=self.key.dtype, device=self.device)
+                seeds[gradient(final(state.name))] = one
                 continue
             depth = next(t.depth for t in self.program.states if t.name == state.history) or 0
             name = gradient(final(state.history))
             seeds[name] = torch.zeros((depth, *shape), dtype=self.key.dtype, device=self.device)
-            seeds[name][depth - state.age] = 1
+            seeds[name][depth - state.age] = one
         return seeds
 
     def _reverse(self, given: Tensors, extent: Extent, seeds: Tensors) -> Tensors:
@@ -249,6 +263,10 @@ class Whole(Build):
             return self.key.options.chunk
         return self.stream().every(steps, batch)
 
+    def crossover(self) -> int:
+        """Return the number of steps from which a call is cut."""
+        return self.stream().crossover()
+
     def stream(self) -> Stream:
         """Return the kernels that carry traces, made on first use."""
         return self._others()[0]
@@ -290,7 +308,7 @@ class Whole(Build):
             initial(t.name): torch.zeros(_shape(stream, t, extent), dtype=self.key.dtype, device=self.device)
             for t in stream.traces
         }
-        return _by_total(self, stream.learn_again(given | zeros, extent))
+        return _by_total(self, stream.learn_again(given | zeros, extent, reuse=True))
 
 
 def _by_total(build: Build, env: Tensors) -> Tensors:

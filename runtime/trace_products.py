@@ -25,9 +25,7 @@ def each(source: torch.Tensor, drive: torch.Tensor) -> torch.Tensor:
 
 
 def contract(trace: Trace, value: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
-    """Return the sum over samples of a trace times the gradient (B, post) of its state: (pre, post) or (post,)."""
-    if trace.driver.source is None:
-        return (value * row).sum(0)
+    """Return the sum over samples of a trace times the gradient (B, post) of its state, (pre, post)."""
     if trace.kind == "shared":
         return value.T @ row
     return torch.einsum("bji,bi->ji", value, row)
@@ -37,7 +35,7 @@ def advance(
     trace: Trace,
     before: Mapping[str, tuple[Trace, torch.Tensor]],
     row: Rows,
-    source: torch.Tensor | None,
+    source: torch.Tensor,
     drive: torch.Tensor,
 ) -> torch.Tensor:
     """Return a trace after a chunk.
@@ -49,20 +47,13 @@ def advance(
         source: the sequence (T, B, pre) of weights.
         drive: d s after the chunk / d drive at each step, (T, B, post).
     """
-    if source is None:
-        total = drive.sum(0)
-        for label, (_, value) in before.items():
-            total = total + row[label] * value
-        return total
     if trace.kind == "shared":  # one target stands for all
         total = torch.einsum("tbj,tb->bj", source.to(drive.dtype), drive[..., 0])
         for label, (_, value) in before.items():
-            if label in row:
-                total = total + row[label][:, :1] * value
+            total = total + row[label][:, :1] * value
         return total
     total = each(source, drive)
     for label, (other, value) in before.items():
-        if label in row:
-            wide = value.unsqueeze(-1) if other.kind == "shared" else value
-            total.addcmul_(wide.expand_as(total), row[label].unsqueeze(1).expand_as(total))
+        wide = value.unsqueeze(-1) if other.kind == "shared" else value
+        total.addcmul_(wide.expand_as(total), row[label].unsqueeze(1).expand_as(total))
     return total
