@@ -358,8 +358,15 @@ class Reverse:
         source = self.forward.history(history)
         name = f"{gradient(history)}@{delay}"
         ends = self.request.final or source.init in self.request.wrt
-        init = f"{gradient(history)}@{delay}@final" if ends and delay == source.depth else None
+        init = f"{gradient(history)}@{delay}@final" if ends and delay == self._longest(source) else None
         self.histories.append(History(name, g, delay, init, name if ends else None))
+
+    def _longest(self, history: History) -> int:
+        """Return the longest delay at which gradients go back to `history`: what is older at the end has none."""
+        reads = [n for n in self.forward.nodes if isinstance(n, Read) and n.history == history.name]
+        if any(n.result in self.delayed for n in reads):
+            return history.depth
+        return max(n.delay for n in reads if n.result in self.relevant)
 
     def _finish(self) -> None:
         """Close the carries, the histories without a gradient, and write the gradients of inputs and initial states."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from graphc.ir import GraphcError, gradient, initial
+from graphc.ir.errors import StaleError
 
 from .build import Build, Extent
 from .prologue import Coefficients, Tensors, recording
@@ -286,8 +287,8 @@ class _Run(torch.autograd.Function):
         except RuntimeError as error:
             if "inplace" not in str(error):
                 raise
-            raise GraphcError(
-                "a parameter, input or state was changed in place between the two halves of this call",
+            raise StaleError(
+                "a parameter, input or state was modified by an inplace operation between the two halves of this call",
                 hint="call backward before optimiser.step(), and step the model again after it",
             ) from error
         given = len(kept) - len(saved_names(ctx.build))

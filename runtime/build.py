@@ -13,6 +13,7 @@ import torch
 from graphc.ir import (
     Buffer,
     Graph,
+    History,
     Kernel,
     Precision,
     Program,
@@ -343,20 +344,21 @@ class Build:
     def _final_histories(self, given: Mapping[str, torch.Tensor]) -> Tensors:
         """The gradient of a final history, newest first, starts the reverse history of its longest read."""
         found: Tensors = {}
-        for name in self._reverse_histories(initial=True):
-            state = name.removeprefix("d(").partition(")")[0]
-            last = given.get(gradient(final(state)))
-            found[name] = torch.zeros_like(given[initial(state)]) if last is None else last.flip(0).contiguous()
+        for history in self._reverse_histories():
+            if history.init is not None:
+                state = history.init.removeprefix("d(").partition(")")[0]
+                last = given.get(gradient(final(state)))
+                last = torch.zeros_like(given[initial(state)]) if last is None else last.flip(0)
+                found[history.init] = last[: history.depth].contiguous()
         return found
 
-    def _reverse_histories(self, initial: bool) -> list[str]:
-        histories = [h for r in self.program.regions if r.kind == "reverse" for h in r.graph.histories]
-        return [n for h in histories if (n := h.init if initial else h.final)]
+    def _reverse_histories(self) -> list[History]:
+        return [h for r in self.program.regions if r.kind == "reverse" for h in r.graph.histories]
 
     def history_gradient(self, state: str, env: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Return the gradient of an initial history, collected from every read of it."""
         total: torch.Tensor | None = None
-        for name in self._reverse_histories(initial=False):
+        for name in (h.final for h in self._reverse_histories() if h.final):
             if name.partition(")@")[0] == f"d({state}":
                 part = env[name].flip(0)
                 depth = next(t.depth for t in self.program.states if t.name == state) or 0

@@ -288,7 +288,7 @@ class Model(SynapseControls):
             state = self.initial_state(batch)
         carrying = self._carrying(parameters)
         states = checked_state(carrying, self._like, state, batch) if state is not None else []
-        wrt = self._wrt(xs, parameters, states, carrying)
+        wrt = self._wrt(xs, parameters, states)
         name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
         ordered = self._in_order(states, state_names, state, carrying)
         results: Sequence[torch.Tensor]
@@ -334,10 +334,10 @@ class Model(SynapseControls):
         xs: list[torch.Tensor],
         parameters: list[torch.Tensor],
         states: list[torch.Tensor],
-        program: Program,
     ) -> frozenset[str]:
         if not self._trainable or not torch.is_grad_enabled():
             return frozenset()
+        program = self._carrying(parameters)
         names = [t.name for t, x in zip(program.inputs, xs, strict=True) if x.requires_grad]
         names += [p.name for p, x in zip(program.parameters, parameters, strict=True) if x.requires_grad]
         if states and self._options.rule is not None and any(x.requires_grad for x in states):

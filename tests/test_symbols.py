@@ -97,10 +97,6 @@ LATER = {
     "sum": lambda: gc.sum(gc.weight, over="pre"),
     "plasticity": lambda: gc.Plasticity("stdp"),
     "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
-    "rtrl": lambda: gc.learn.RTRL(),
-    "block diagonal": lambda: gc.learn.BlockDiagonal(chunk=32),
-    "ottt": lambda: gc.learn.OTTT(),
-    "sltt": lambda: gc.learn.SLTT(),
     "init": lambda: gc.init.fluctuation_driven(1),
     "previous of a signal": lambda: gc.previous(gc.pre()),
 }
