@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import sympy
 
 from graphc.ir import Graph, Program, Trace, Value
-
-from .jacobian import NONZERO, derivatives
+from graphc.passes.jacobian import NONZERO, derivatives
 
 if TYPE_CHECKING:
     from graphc.runtime.build import Build

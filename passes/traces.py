@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import sympy
-
-from graphc.ir import Driver, Graph, Map, Node, Read, Reset, Spike, Spread, State, Trace, Type, Value, Via, symbol
+from graphc.ir import Driver, Graph, Read, State, Trace, Type, Value, symbol
 from graphc.ir.traces import Class
+
+from .jacobian import derivatives
 
 if TYPE_CHECKING:
     import networkx
@@ -48,7 +48,7 @@ def classify(graph: Graph, states: Iterable[State], into: str, axis: str) -> dic
 
     own = [s for s in states if s.axis == axis]
     jacobian = {s.label: _next(graph, s, own) for s in own}
-    drive = _next_of(_derivatives(graph, [v for v in graph.values if v.name == into]), own)
+    drive = _next_of(graph, [v for v in graph.values if v.name == into], own)
     step = networkx.DiGraph()
     step.add_nodes_from(s.label for s in own)
     step.add_edges_from((u, s) for u, row in jacobian.items() for s in row)
@@ -123,46 +123,21 @@ def _cycles(step: networkx.DiGraph) -> set[str]:
 def _next(graph: Graph, state: State, states: list[State]) -> Flow:
     """Return the states of the next step that depend on `state`."""
     if state.history is None:
-        return _next_of(_derivatives(graph, [state.current]), states)
+        return _next_of(graph, [state.current], states)
     starts = [
         n.result for n in graph.nodes if isinstance(n, Read) and n.history == state.history and n.delay == state.age
     ]
-    found = _next_of(_derivatives(graph, starts), states)
+    found = _next_of(graph, starts, states)
     older = next((s for s in states if s.history == state.history and s.age == state.age + 1), None)
     return found if older is None else found | {older.label: True}
 
 
-def _next_of(derivatives: Mapping[Value, bool], states: Iterable[State]) -> Flow:
-    return {s.label: derivatives[s.next] for s in states if s.next is not None and s.age < 2 and s.next in derivatives}
-
-
-def _derivatives(graph: Graph, starts: Iterable[Value]) -> dict[Value, bool]:
-    """Return the values of the same neuron that depend on `starts`, and whether alike for all neurons."""
-    found = dict.fromkeys(starts, True)
-    for node in graph.nodes:
-        parts = [
-            (found[v], partial)
-            for k, v in enumerate(node.operands)
-            if v in found and (partial := _partial(node, k)) is not None
-        ]
-        if parts and node.result not in found:
-            found[node.result] = all(alike and partial for alike, partial in parts)
-    return found
-
-
-def _partial(node: Node, index: int) -> bool | None:
-    """Return whether the derivative by one operand is alike for all neurons; None where it is 0 or another neuron's."""
-    match node:
-        case Map(expr=expr):
-            partial = sympy.diff(expr, symbol(node.operands[index]))
-            if partial == 0:
-                return None
-            used = [v for v in node.operands if symbol(v) in partial.free_symbols]
-            return not any(v.type.batched or v.type.axes for v in used)
-        case Reset():
-            return False
-        case Spike():
-            return False if index == 0 else None
-        case Spread() | Via():
-            return True
-    return None
+def _next_of(graph: Graph, starts: Iterable[Value], states: Iterable[State]) -> Flow:
+    """Return which states after the step depend on `starts`, and whether alike for all neurons."""
+    found = derivatives(graph, starts)
+    alike = {str(symbol(v)) for v in graph.values if not v.type.batched and not v.type.axes}
+    return {
+        s.label: {str(name) for name in found[s.next].free_symbols} <= alike
+        for s in states
+        if s.next is not None and s.age < 2 and s.next in found
+    }
