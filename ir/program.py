@@ -58,6 +58,24 @@ class Parameter:
     loc: Loc | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a learning rule leaves in a parameter after a run.
+
+    `state` is the weight itself, equal in all samples, or else the change of every sample, whose sum or `mean` over the
+    batch is minus the gradient.
+    """
+
+    parameter: str
+    state: str
+    mean: bool
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether a change is kept rather than the weight."""
+        return self.state != self.parameter
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """What `gc.compile` makes of a network.
@@ -72,6 +90,7 @@ class Program:
         draws: tensors drawn, or set, anew for every initial state.
         regions: what runs, in order; `once` regions first, backward regions last.
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
+        applied: what learning rules leave in parameters.
         notes: lines for `explain()`, by the pass that wrote them.
     """
 
@@ -88,6 +107,7 @@ class Program:
     card: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    applied: tuple[Applied, ...] = ()
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""
