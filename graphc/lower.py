@@ -26,7 +26,7 @@ from graphc.ir import (
     final,
     initial,
 )
-from graphc.ir.program import Applied
+from graphc.ir.program import Applied, during
 
 from . import symbols as gs
 from .block import Block, Past, Signals
@@ -116,7 +116,8 @@ class Lowering:
         for rule in self.rules.values():
             rule.finish()
         self._close_pasts()
-        outputs = tuple(Output(r, self._record(q), "sequence") for r, q in zip(records, self.requested, strict=True))
+        names = [during(r) if r in self.parameters else r for r in records]
+        outputs = tuple(Output(n, self._record(q), "sequence") for n, q in zip(names, self.requested, strict=True))
         histories = []
         for name, past in self.pasts.items():
             assert past.value is not None
@@ -152,7 +153,7 @@ class Lowering:
             inputs=tuple(
                 Tensor(n, Type("real", True, (self.axis[n],)), None, i.loc) for n, i in network.inputs.items()
             ),
-            outputs=records,
+            outputs=tuple(names),
             states=tuple(self.states),
             initial=start,
             draws=tuple(self.draws.values()),

@@ -68,6 +68,7 @@ class RuleStep:
         }
         self.paired = weight.axes == ends[1:]
         self.at_end = False
+        self.spread: dict[tuple[Value, tuple[str, ...], str], Value] = {}
         self.factors: dict[sympy.Basic, Value] = {}
         self.values: dict[Any, Value] = {s: self._current(s.name, self.places[s]) for s in self.rule.states}
         if self.rule.carries_weight:
@@ -368,10 +369,14 @@ class RuleStep:
         return self._spread(value, self.types[place].axes, where, tuple(self._tables()))
 
     def _spread(self, value: Value, axes: tuple[str, ...], side: Any, tables: tuple[Value, ...]) -> Value:
+        if (value, axes, side) in self.spread:
+            return self.spread[value, axes, side]
         type = Type(value.type.dtype, value.type.batched, axes)
         result = self.block.names.value(f"{value.name}_{side}", type, value)
         ends = () if side == "one" else self.ends
-        return self.block.add(Spread(result=result, operands=(value, *tables), side=side, ends=ends))
+        made = self.block.add(Spread(result=result, operands=(value, *tables), side=side, ends=ends))
+        self.spread[value, axes, side] = made
+        return made
 
 
 _VALUE = sympy.Dummy("value", real=True)

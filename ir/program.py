@@ -145,6 +145,11 @@ def final(state: str) -> str:
     return f"{state}@final"
 
 
+def during(parameter: str) -> str:
+    """Return the name of the sequence that holds, at every step, what has become of `parameter`."""
+    return f"{parameter}@run"
+
+
 def gradient(name: str) -> str:
     """Return the name of the gradient with respect to the tensor `name`."""
     return f"d({name})"

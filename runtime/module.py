@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from graphc.ir import GraphcError, Program, initial
+from graphc.ir.program import during
 from graphc.passes import Request
 
 from . import autograd, checkpoint
@@ -303,7 +304,7 @@ class Model(SynapseControls):
             output = named[self._program.outputs[0]]
         else:
             output = {_short(name): named[name] for name in self._program.outputs}
-        return output, {name: named[name] for name in record}, last
+        return output, {name: named[name if name in named else during(name)] for name in record}, last
 
     def _in_order(
         self, states: list[torch.Tensor], names: tuple[str, ...], state: Mapping[str, torch.Tensor] | None
