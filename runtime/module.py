@@ -17,6 +17,7 @@ from graphc.ir.program import during
 from graphc.passes import Request
 
 from . import autograd, checkpoint
+from .applied import apply_rules
 from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs
 from .asked import Compiler
 from .buffers import Arena
@@ -299,6 +300,8 @@ class Model(SynapseControls):
         last = dict(zip(state_names, (named[n] for n in final_names), strict=True))
         start = state["t"] if state is not None else torch.zeros((), dtype=torch.int64)
         last["t"] = start + steps
+        if self._program.applied:
+            apply_rules(self, self._program, state, last)
         output: Any
         if len(self._program.outputs) == 1:
             output = named[self._program.outputs[0]]
