@@ -160,7 +160,11 @@ class Network:
         """
         loc = Loc.caller()
         source, sink = self._source(pre, loc), self._sink(post, target, loc)
-        joined = f"{source.name}_{sink.label if isinstance(sink, ThirdFactor) else sink.name}" + (f"_{target}" if target and len(sink.neuron.inputs) > 1 else "")
+        if isinstance(sink, ThirdFactor):
+            end, several = sink.label, sink.several
+        else:
+            end, several = sink.name, len(sink.neuron.inputs) > 1
+        joined = f"{source.name}_{end}" + (f"_{target}" if target and several else "")
         if name is None and joined in self._names():
             kind = self._kind(joined)
             raise DeclarationError(

@@ -151,6 +151,7 @@ class ThirdFactor:
         name: of the axis that it has when there is one number for the whole network.
         label: the connection whose synapses hear of it.
         population: the one that has a number per neuron, None for the network.
+        several: whether the rule has other third factors, so that names must tell them apart.
     """
 
     name: str
@@ -159,3 +160,4 @@ class ThirdFactor:
     size: int
     shape: tuple[int, ...]
     neuron: FactorNeuron
+    several: bool

@@ -107,7 +107,7 @@ def third_factor(connection: Connection, target: Any, loc: Loc) -> ThirdFactor:
     shape = (1,) if end is None else end.shape
     neuron = FactorNeuron(rule.name, (type(factor)(factor.name),))
     size = 1 if end is None else end.size
-    return ThirdFactor(f"{connection.name}.{target}", connection.name, population, size, shape, neuron)
+    return ThirdFactor(f"{connection.name}.{target}", connection.name, population, size, shape, neuron, len(names) > 1)
 
 
 def check_values(connection: Connection) -> None:

@@ -213,13 +213,13 @@ def test_inhibition_makes_the_target_fire_at_its_rate(target):
     net.connect("drive", "cell", target="exc", connectivity=gc.OneToOne(), weight=1.0, learn=False)
     net.connect("noise", "cell", target="inh", weight=0.0, plasticity=rule, name="inh")
     net.output("cell")
-    steps = 4000 if target == "c" else 1500
+    steps = 4000 if target == "c" else 2000
     drive = torch.full((steps, 1, 4), 3.0) + 0.3 * torch.randn(steps, 1, 4, generator=torch.Generator().manual_seed(1))
     given = {"drive": drive, "noise": spikes(20, 0.05, 5, steps, 1).float()}
     y = gc.compile(net, target=target, learn=None)(given)
-    before, after = float(y[:100].mean()), float(y[-800:].mean())
-    assert before > 0.1, "the cell fires above its target at first"
-    assert after == pytest.approx(rate, rel=0.15)
+    before, after = float(y[:100].mean()), float(y[-1000:].mean())
+    assert before > 0.05, "the cell fires above its target at first"
+    assert after == pytest.approx(rate, rel=0.1)
 
 
 @TARGETS
