@@ -188,6 +188,18 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 
+def _refuse_own(graph: Graph) -> None:
+    """Raise where a loop keeps numbers per synapse and sample, or reduces over the batch at every step."""
+    for node in graph.nodes:
+        if isinstance(node, Pool) or (isinstance(node, Spread) and node.side is not None) or is_own(node.result, graph):
+            raise TargetError(
+                f"%{node.result.name} belongs to the synapses of each sample, which a learning rule changes at every "
+                "step; target 'triton' runs rules whose states stay per neuron",
+                node.result.loc,
+                'use target="c", which runs it inside the time loop, or "reference"',
+            )
+
+
 def is_own(value: Value, graph: Graph) -> bool:
     """Whether `value` is one number per synapse and sample."""
     axes = {n.result.type.axes for n in graph.nodes if isinstance(n, Spread) and n.side is not None}
@@ -203,6 +215,7 @@ def _triton_loops(
     tuned: Mapping[str, int | str],
 ) -> list[Kernel]:
     """Sums over the steps leave the loop as sequences: they would cost registers there."""
+    _refuse_own(region.graph)
     whole, reductions = _without_sums(region.graph)
     kernels = []
     for graph in [whole] if has_product(whole) else split_axes(whole):
