@@ -149,9 +149,7 @@ def lower_transmit(
     return found, tuple(parameters.values())
 
 
-def _check_symbol(
-    s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc, rule: Plasticity | None = None
-) -> None:
+def _check_symbol(s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc, rule: Plasticity | None = None) -> None:
     if s in (weight, dt) or (rule is not None and s in (*rule.states, *rule.parameters)):
         return
     if isinstance(s, Parameter):

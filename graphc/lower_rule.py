@@ -1,4 +1,4 @@
-"""One learning rule's part of the time step: jumps when spikes arrive, and jumps and equations at the end of the step."""
+"""One learning rule's part of the step: jumps when spikes arrive, and jumps and equations at the end of the step."""
 
 from __future__ import annotations
 

@@ -324,7 +324,9 @@ def _check_learn(learn: Any, connectivity: Connectivity, label: str, loc: Loc) -
     return learn and not isinstance(connectivity, AvgPool)
 
 
-def _targets(target: str | None, transmit: Any, sink: Population | ThirdFactor, label: str, loc: Loc) -> tuple[str, ...]:
+def _targets(
+    target: str | None, transmit: Any, sink: Population | ThirdFactor, label: str, loc: Loc
+) -> tuple[str, ...]:
     names = [i.name for i in sink.neuron.inputs]
     if not names:
         hint = "use gc.input in an equation; an input that cancels (0 * x) is none"

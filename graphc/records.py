@@ -41,8 +41,8 @@ def resolve_record(network: Network, name: str, loc: Loc) -> Record:
         rule = network.connections[owner].rule
         names = ["weight", *(s.name for s in rule.states)] if rule is not None else ["weight"]
         if signal not in names or at:
-            hint = did_you_mean(signal, names) or f"'{owner}.{names[-1]}' is one"
-            raise DeclarationError(f"'{name}' names no signal of connection '{owner}'", loc, hint)
+            near = did_you_mean(signal, names) or f"'{owner}.{names[-1]}' is one"
+            raise DeclarationError(f"'{name}' names no signal of connection '{owner}'", loc, near)
         return Record(owner, signal)
     if owner not in network.populations:
         hint = did_you_mean(owner, [*network.populations, *network.connections])

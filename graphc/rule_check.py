@@ -169,7 +169,9 @@ class RuleDraft:
                 if isinstance(s, (State, Input, Parameter)):
                     other = names.setdefault(s.name, s)
                     if other != s or s.name in lets:
-                        what = f"uses '{s}' as {_kind(other)} and {_kind(s)}" if other != s else f"has a let named '{s}'"
+                        what = (
+                            f"uses '{s}' as {_kind(other)} and {_kind(s)}" if other != s else f"has a let named '{s}'"
+                        )
                         self.fail(f"rule '{self.name}' {what}", entry.loc, "declare it once, and rename the other")
                 self._check_symbol(s, entry, known, names)
             if entry.expr.has(at_threshold):
@@ -184,9 +186,9 @@ class RuleDraft:
             hint = 'a synapse sees two neurons: gc.pre("spike") and gc.post("spike")'
             self.fail(f"{entry.what} reads gc.spike, the reserved symbol of a neuron's own spike", entry.loc, hint)
         elif isinstance(s, State) and s not in known:
-            hint = did_you_mean(s.name, [k.name for k in known if k.name != s.name])
+            near = did_you_mean(s.name, [k.name for k in known if k.name != s.name])
             message = f"state '{s}' of rule '{self.name}' has no equation and no jump"
-            self.fail(message, entry.loc, hint or f"ode={{{s}: ...}}, update, on_pre or on_post")
+            self.fail(message, entry.loc, near or f"ode={{{s}: ...}}, update, on_pre or on_post")
         elif isinstance(s, Input) and s.on is None:
             hint = f'gc.input("{s}", on="network"), or on="post", on="pre"'
             self.fail(f"{entry.what} reads the third factor '{s}', which does not say where it is", entry.loc, hint)
@@ -223,7 +225,7 @@ class RuleDraft:
                 f"{entry.what} is not local: its term '{term_with(entry.expr, leaf)}' reads {shown(leaf)}, which "
                 f"belongs to {_SHOWN[where]}, but '{entry.key}' is kept on {_SHOWN[place]}",
                 entry.loc,
-                f"keep '{entry.key}' on=\"synapse\", or sum over its synapses: gc.sum(..., over=\"{over}\")",
+                f'keep \'{entry.key}\' on="synapse", or sum over its synapses: gc.sum(..., over="{over}")',
             )
 
 

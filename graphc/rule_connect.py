@@ -9,7 +9,7 @@ from graphc.ir.errors import DeclarationError, not_supported
 from graphc.ir.loc import Loc
 
 from .connection import Connection
-from .connectivity import AllButSelf, Connectivity, Dense, OneToOne, Sparse
+from .connectivity import AllButSelf, Dense, OneToOne, Sparse
 from .names import did_you_mean
 from .plasticity import FactorNeuron, Plasticity, ThirdFactor
 from .records import known_before_reset, signals
@@ -29,7 +29,7 @@ def transmit_of(rule: Plasticity | None, given: Any) -> Any:
     """Return what the user says that a synapse delivers: at the connection, else in the rule."""
     if given is not None or rule is None or rule.transmit is None:
         return given
-    return rule.transmit[None] if None in rule.transmit else rule.transmit
+    return rule.transmit.get(None, rule.transmit)
 
 
 def check_rule(connection: Connection, connections: Mapping[str, Connection]) -> None:

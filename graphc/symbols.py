@@ -54,7 +54,7 @@ class State(Named):
 
 
 class Input(Named):
-    """The summed synaptic drive of a neuron, or a third factor of a learning rule: then there is one where `on` says."""
+    """The summed synaptic drive of a neuron, or a third factor of a learning rule, which is where `on` says."""
 
     def __new__(cls, name: str, on: Place | None = None) -> Any:
         """Return the symbol; use gc.input."""

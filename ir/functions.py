@@ -180,7 +180,7 @@ class previous(sympy.Function):
 
 
 class total(sympy.Function):
-    """Mark `e` as summed over the synapses of a neuron; `over` is the symbol "pre" or "post" of the side summed over."""
+    """Mark `e` as summed over the synapses of a neuron; the second argument is the symbol "pre" or "post"."""
 
     nargs: ClassVar[Any] = 2
 

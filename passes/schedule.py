@@ -167,7 +167,9 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     of one axis are cut into chunks whose states stay in cache.
     """
     if any(isinstance(n, Pool) for n in graph.nodes):
-        return Layout("rows", {"rows": int(tuned.get("rows", POOLED))}, "changes are reduced over the batch at every step")
+        return Layout(
+            "rows", {"rows": int(tuned.get("rows", POOLED))}, "changes are reduced over the batch at every step"
+        )
     own = [math.prod(program.sizes[a] for a in v.type.axes) for v in graph.values if is_own(v, graph)]
     if own:
         rows = int(tuned.get("rows", 1 if max(own) > OWN else 8))
@@ -202,7 +204,7 @@ def _refuse_own(graph: Graph) -> None:
 
 def is_own(value: Value, graph: Graph) -> bool:
     """Whether `value` is one number per synapse and sample."""
-    axes = {n.result.type.axes for n in graph.nodes if isinstance(n, Spread) and n.side is not None}
+    axes = {n.result.type.axes for n in graph.nodes if isinstance(n, Spread) and n.side in ("pre", "post")}
     return value.type.batched and (len(value.type.axes) == 2 or value.type.axes in axes)
 
 

@@ -253,7 +253,9 @@ def test_keeping_traces_per_neuron_changes_no_number():
         given = {t.name: torch.zeros(B, *(program.sizes[a] for a in t.type.axes)) for t in program.states}
         given = {f"{n}@initial": x.double() + (0.5 if n.endswith("weight") else 0) for n, x in given.items()}
         values = {p.name: torch.as_tensor(p.value, dtype=torch.float64) for p in program.parameters}
-        values |= {n: values[n].expand(size) for n, size in (("pre_src_teach.weight", PRE), ("post_dst_teach.weight", POST))}
+        values |= {
+            n: values[n].expand(size) for n, size in (("pre_src_teach.weight", PRE), ("post_dst_teach.weight", POST))
+        }
         env = interpret(program, {**X, **given, **values})
         found.append([env[name] for name in program.outputs])
     assert found[0][1].std() > 0.01
@@ -264,7 +266,11 @@ def test_keeping_traces_per_neuron_changes_no_number():
 @TARGETS
 def test_a_sum_over_the_sources_normalises_what_a_neuron_receives(target):
     rule = gc.Plasticity(
-        "norm", ode=traces(xp=20), on_pre={xp: xp + 1}, on_post={w: w + 0.3 * xp}, update={w: 2 * w / gc.sum(w, over="pre")}
+        "norm",
+        ode=traces(xp=20),
+        on_pre={xp: xp + 1},
+        on_post={w: w + 0.3 * xp},
+        update={w: 2 * w / gc.sum(w, over="pre")},
     )
     found = final_weights(told(rule), target)
     close(found.sum(1), torch.full((B, POST), 2.0, dtype=torch.float64))

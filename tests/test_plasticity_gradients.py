@@ -1,4 +1,4 @@
-"""Gradients flow through plasticity: the reverse regions equal torch autograd through the interpreter, and C equals both."""
+"""Gradients flow through plasticity: reverse regions equal torch autograd through the interpreter, and so does C."""
 
 from functools import lru_cache
 
@@ -100,7 +100,9 @@ def test_c_returns_the_gradients_of_the_reference(name):
     for target in ("reference", "c"):
         model = compiled(network(rule, **connection), target)
         run = model.run(x)
-        (run.output.sin().sum() + sum(s.sin().sum() for n, s in run.state.items() if n.startswith("src_dst"))).backward()
+        (
+            run.output.sin().sum() + sum(s.sin().sum() for n, s in run.state.items() if n.startswith("src_dst"))
+        ).backward()
         found.append({n: p.grad for n, p in model.named_parameters()})
     for name, gradient in found[0].items():
         assert gradient.abs().max() > 0, name

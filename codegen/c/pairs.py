@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from .step import Step
 
 
-def write_pairs(step: Step, nodes: tuple[Node, ...], loads: list[Value], sinks: list[Sink], sides: list[Spread]) -> None:
+def write_pairs(
+    step: Step, nodes: tuple[Node, ...], loads: list[Value], sinks: list[Sink], sides: Sequence[Spread]
+) -> None:
     """Write the loop over the elements `_n` of a row in which some are read of a neuron: the sources `_i` outermost.
 
     What a source has is a number of the inner loop. The one element of an axis of length 1 is such a number too, and
@@ -48,7 +51,7 @@ def write_pairs(step: Step, nodes: tuple[Node, ...], loads: list[Value], sinks: 
         step.element(own, rest, sinks)
 
 
-def _sources(step: Step, blocks: ExitStack, node: Spread, fixed: list[Spread]) -> str:
+def _sources(step: Step, blocks: ExitStack, node: Spread, fixed: Sequence[Spread]) -> str:
     """Open the loop over the sources; return the head of the one over the synapses of each."""
     pre, post = (step.layout.schedule.sizes[a] for a in node.ends)
     blocks.enter_context(step.w.block(f"for (int64_t _i = 0; _i < {pre}; _i++) {{", "}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.node import Node, Value
@@ -130,7 +132,7 @@ class Step:
             self._loop(list(dict.fromkeys(s.value for s in here)), (), here)
 
     def _loop(
-        self, operands: list[Value], nodes: tuple[Node, ...], sinks: list[Sink], sides: list[Spread] = []
+        self, operands: list[Value], nodes: tuple[Node, ...], sinks: list[Sink], sides: Sequence[Spread] = ()
     ) -> None:
         """Write a loop over the rows of the block, and over their neurons or synapses."""
         w = self.w

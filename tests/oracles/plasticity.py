@@ -1,8 +1,8 @@
 """Learning rules event by event in NumPy: between two events every trace is a closed form of the time that has passed.
 
 Imports nothing of graphc. Spike times are step numbers; an arrival and a spike of the target in the same step are in
-that order. Traces are 1 higher after an event and decay over the step as well, so that what an event k steps later reads
-is ``exp(-k dt / tau)``.
+that order. Traces are 1 higher after an event and decay over the step as well: an event k steps later reads
+``exp(-k dt / tau)``.
 """
 
 from __future__ import annotations
