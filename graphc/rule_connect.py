@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import sympy
+
 from graphc.ir.errors import DeclarationError, not_supported
 from graphc.ir.loc import Loc
 
@@ -120,7 +122,7 @@ def check_values(connection: Connection) -> None:
 
     if not (isinstance(value, (int, float)) or is_array(value)):
         return
-    numbers = {p: p.default for p in rule.parameters if isinstance(p.default, float)}
+    numbers = {p: sympy.Float(p.default) for p in rule.parameters if isinstance(p.default, float)}
     low, high = (b.xreplace(numbers) for b in rule.bounds)
     array = np.asarray(value)
     if low.is_number and high.is_number and ((array < float(low)) | (array > float(high))).any():
