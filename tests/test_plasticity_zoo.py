@@ -12,7 +12,7 @@ X = {"pre": spikes(PRE, 0.3, seed=1), "post": spikes(POST, 0.3, seed=2)}
 NUMBERS = {
     "CalciumRule": {"tau": 1000.0},
     "InhibitorySTDP": {"eta": 0.02},
-    "VoltageSTDP": {"A_LTD": 0.02, "A_LTP": 1e-4, "theta_minus": 0.1, "theta_plus": 6.0, "rest": 0.0},
+    "VoltageSTDP": {"A_LTD": 1e-3, "A_LTP": 1e-3, "theta_minus": 0.1, "theta_plus": 4.0, "rest": 0.0},
     "BCM": {"eta": 0.05},
     "Oja": {"eta": 0.05},
     "SuperSpikeRule": {"r": 0.3},
