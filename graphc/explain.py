@@ -16,6 +16,7 @@ from graphc.ir import (
     Node,
     Parameter,
     Place,
+    Pool,
     Program,
     Project,
     Propagator,
