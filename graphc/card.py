@@ -14,6 +14,7 @@ from .connection import DEFAULT, Connection
 from .delay import Taps
 from .lower import evaluation_order
 from .network import Network, Population
+from .plasticity import Plasticity, ThirdFactor
 
 _SPIKES = "spikes of one target are those of another up to rounding"
 NUMERICS = {
@@ -27,6 +28,8 @@ NUMERICS = {
 """The level of numerics by precision, and what is rounded."""
 
 ORDER = "deliver, receive, integrate and update, threshold, reset, output and record"
+RULE_ORDER = "on_pre after deliver; third factors, on_post, equations after all populations; arrivals before spikes"
+PLACES = {"pre": "source neuron", "post": "target neuron", "synapse": "synapse"}
 DELAYS = "a spike of step t acts from the start of step t + d; before step 0 spikes, inputs and drives are 0"
 
 
@@ -72,7 +75,9 @@ def card_of(network: Network, program: Program, dtype: str, precision: Precision
     integrators = dict(line.split(": ", 1) for about, line in program.notes if about == "integrator")
     for name in order:
         lines += _population(network.populations[name], network.dt, integrators)
-    lines += [(f"connection {c.name}", _connection(c)) for c in network.connections.values()]
+    for c in network.connections.values():
+        lines.append((f"connection {c.name}", _connection(c)))
+        lines += [] if c.rule is None else _rule(c.name, c.rule)
     return Card(tuple(lines))
 
 
@@ -113,6 +118,22 @@ def _refractory(population: Population, dt: float) -> str:
     return f"{steps} after the step of the spike; holds {held or 'no state'}"
 
 
+def _rule(owner: str, rule: Plasticity) -> Iterable[tuple[str, str]]:
+    """Yield what a learning rule does, and how it acts on the weight."""
+    yield f"{owner} rule", f"{rule.name}; {RULE_ORDER}"
+    for group, equations in rule.groups.items():
+        if equations:
+            shown = ", ".join(f"{key}{chr(39) * (group == 'ode')} = {e}" for key, e in equations.items())
+            yield f"{owner} {group}", shown
+    places = ", ".join(f"{state} per {PLACES[place]}" for state, place in rule.places().items())
+    yield f"{owner} states", places or "the weight alone"
+    if rule.changes_weight:
+        clipped = "" if rule.bounds is None else f", within {rule.bounds[0]} and {rule.bounds[1]}"
+        own = "one per sample" if rule.reduction is None else f"one, changed by the {rule.reduction} over the batch"
+        kept = own if rule.apply == "weight" else "stays; minus its change is added to .grad"
+        yield f"{owner} weight", f"{kept}{clipped}"
+
+
 def _connection(connection: Connection) -> str:
     first, last = connection.delays[0], connection.delays[-1]
     delay = f"delay {first} step{'s' * (first != 1)}"
@@ -126,4 +147,5 @@ def _connection(connection: Connection) -> str:
         if set(connection.transmit.values()) == {DEFAULT}
         else f", transmits {', '.join(map(str, connection.transmit.values()))}"
     )
-    return f"{connection.pre} -> {connection.post}.{connection.target}, {kind}, {delay}{shared}{sign}{told}"
+    end = connection.post if isinstance(connection.sink, ThirdFactor) else f"{connection.post}.{connection.target}"
+    return f"{connection.pre} -> {end}, {kind}, {delay}{shared}{sign}{told}"

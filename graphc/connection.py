@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sympy
 
 from graphc.ir.errors import DeclarationError, not_supported
-from graphc.ir.functions import at_threshold, previous
+from graphc.ir.functions import at_threshold, previous, total
 from graphc.ir.loc import Loc
 
 from .connectivity import Connectivity, SynapseList
@@ -23,6 +23,7 @@ from .values import Value, is_array, measure
 
 if TYPE_CHECKING:
     from .network import NetworkInput, Population
+    from .plasticity import Plasticity
 
 DEFAULT = weight * pre()
 _SIGNS = {"excitatory": 1.0, "inhibitory": -1.0}
@@ -37,7 +38,8 @@ class Connection:
         shared: the connection whose weight this one uses.
         delay: in steps: one, one per synapse in the order of their list, or learned.
         sign: +1 or -1, for all or per source neuron, that weights keep; None for free ones.
-        parameters: those of `transmit` that are per synapse, with their values.
+        parameters: those of `transmit` and of the rule, with their values.
+        rule: what changes its synapses in a run.
     """
 
     name: str
@@ -54,6 +56,19 @@ class Connection:
     source: Any
     sink: Any
     loc: Loc
+    rule: Plasticity | None = None
+
+    @property
+    def signals(self) -> set[Signal]:
+        """What it reads of its two ends, in `transmit` and in its rule."""
+        sent = {s for e in self.transmit.values() for s in e.atoms(Signal)}
+        return sent | (self.rule.signals if self.rule is not None else set())
+
+    def records(self, signal: str) -> bool:
+        """Whether `signal` changes in a run, so that it can be recorded."""
+        if self.rule is None:
+            return False
+        return self.rule.carries_weight if signal == "weight" else signal in {s.name for s in self.rule.states}
 
     @property
     def target(self) -> str:
@@ -88,7 +103,13 @@ class Connection:
 
 
 def lower_transmit(
-    transmit: Any, goals: tuple[str, ...], source: NetworkInput | Population, sink: Population, label: str, loc: Loc
+    transmit: Any,
+    goals: tuple[str, ...],
+    source: NetworkInput | Population,
+    sink: Any,
+    label: str,
+    loc: Loc,
+    rule: Plasticity | None = None,
 ) -> tuple[dict[str, sympy.Expr], tuple[Parameter, ...]]:
     """Return what a synapse delivers to each input, and its parameters.
 
@@ -99,7 +120,7 @@ def lower_transmit(
     given = transmit if isinstance(transmit, Mapping) else {goals[0]: DEFAULT if transmit is None else transmit}
     names = [i.name for i in sink.neuron.inputs]
     found: dict[str, sympy.Expr] = {}
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter] = {p.name: p for p in rule.parameters} if rule is not None else {}
     for goal, expression in given.items():
         goal = goal.name if isinstance(goal, sympy.Symbol) else goal
         if goal not in names:
@@ -111,32 +132,36 @@ def lower_transmit(
             raise DeclarationError(f"transmit of {label} is {expression!r}, no expression", loc) from None
         if quantities(expr):
             not_supported("a unit inside transmit= of connect", loc, "put the factor into the weight")
-        for marker, kind in ((previous, "gc.previous"), (at_threshold, "gc.at_threshold")):
+        for marker, kind in ((previous, "gc.previous"), (at_threshold, "gc.at_threshold"), (total, "gc.sum")):
             if expr.atoms(marker):
                 not_supported(f"{kind} in transmit= of connect", loc)
         for s in sorted(expr.free_symbols, key=str):
-            _check_symbol(s, source, sink, label, loc)
-            if isinstance(s, Parameter):
-                parameters[s.name] = s
+            _check_symbol(s, source, sink, label, loc, rule)
+            if isinstance(s, Parameter) and parameters.setdefault(s.name, s) != s:
+                message = f"transmit of {label} and its rule have different parameters named '{s.name}'"
+                raise DeclarationError(message, loc, "rename one of them")
         found[goal] = expr
+    for p in parameters.values():
+        if p.name in ("weight", "delay", "sigma", "rows", "post", "order"):
+            raise DeclarationError(f"a parameter of {label} is named '{p.name}', which is taken", loc)
     if not found:
         raise DeclarationError(f"transmit of {label} is empty", loc)
     return found, tuple(parameters.values())
 
 
-def _check_symbol(s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc) -> None:
-    if s in (weight, dt):
+def _check_symbol(s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc, rule: Plasticity | None = None) -> None:
+    if s in (weight, dt) or (rule is not None and s in (*rule.states, *rule.parameters)):
         return
     if isinstance(s, Parameter):
         if s.per != "synapse":
             hint = f'gc.param("{s.name}", ..., per="synapse")'
             raise DeclarationError(f"parameter '{s.name}' in transmit of {label} is per {s.per}", loc, hint)
-        if s.name in ("weight", "delay", "sigma", "rows", "post", "order"):
-            raise DeclarationError(f"a parameter in transmit of {label} is named '{s.name}', which is taken", loc)
         return
     if isinstance(s, Signal):
         side, end = ("source", source) if s.side == "pre" else ("target", sink)
         known = signals(end) if hasattr(end, "neuron") else ("output",)
+        if end is sink and hasattr(sink, "label"):
+            raise DeclarationError(f"transmit of {label} reads a target, but ends at the synapses '{end.label}'", loc)
         if "@" in s.signal:
             not_supported(f"{s.signal!r} in transmit= of connect", loc)
         if s.signal not in known:

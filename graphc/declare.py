@@ -10,7 +10,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from graphc.ir.errors import DeclarationError, not_supported, raise_all
-from graphc.ir.functions import at_threshold, detach, previous
+from graphc.ir.functions import at_threshold, detach, previous, total
 from graphc.ir.loc import Loc
 
 from .dimensions import Dimension, quantities, without_units
@@ -161,6 +161,11 @@ class Draft:
         for part in sympy.preorder_traversal(e):
             if isinstance(part, (AppliedUndef, sympy.Derivative, sympy.Integral, sympy.MatrixBase, sympy.MatrixExpr)):
                 self.fail(f"{entry.what} uses '{part}', which is no function that graphc knows", entry.loc)
+            elif isinstance(part, total):
+                self.fail(f"{entry.what} uses gc.sum, which belongs in a rule", entry.loc, "make it a connection")
+            elif isinstance(part, (State, Input)) and part.on is not None:
+                hint = "leave on= out: it is the place of a state or third factor of a learning rule"
+                self.fail(f"{entry.what} uses '{part}' on=\"{part.on}\"", entry.loc, hint)
             elif part in (sympy.I, sympy.nan, sympy.zoo):
                 self.fail(f"{entry.what} is not a real number: it contains '{part}'", entry.loc)
         entry.expr = e

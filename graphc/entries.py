@@ -22,6 +22,10 @@ _WHAT = {
     "spike": "the spike condition",
     "output": "the output",
     "refractory": "the refractory time",
+    "on_pre": "on_pre of '{key}'",
+    "on_post": "on_post of '{key}'",
+    "transmit": "transmit",
+    "bounds": "a bound",
 }
 
 
@@ -35,11 +39,12 @@ class Entry:
     expr: Any
     neuron: str
     declared: Loc
+    kind: str = "neuron"
 
     @property
     def what(self) -> str:
         """What it is, in a message."""
-        return f"{_WHAT[self.group].format(key=self.key)} of neuron '{self.neuron}'"
+        return f"{_WHAT[self.group].format(key=self.key)} of {self.kind} '{self.neuron}'"
 
     @property
     def loc(self) -> Loc:

@@ -16,6 +16,7 @@ from graphc.ir import (
     Node,
     Parameter,
     Place,
+    Pool,
     Program,
     Project,
     Propagator,
@@ -141,8 +142,12 @@ def _right_hand_side(node: Node) -> str:
             return f"{type(node).__name__.lower()} of {', '.join(names)}"
         case Read(history=history, delay=delay):
             return f"{history.removesuffix('@history')} {delay} step{'s' * (delay > 1)} ago"
+        case Spread(side="pre" | "post" as side):
+            return f"{names[0]} of the {'source' if side == 'pre' else 'target'} of every synapse"
         case Spread():
             return f"{names[0]} for every neuron"
+        case Pool(mean=mean):
+            return f"{'mean' if mean else 'sum'} of {names[0]} over the batch"
         case Propagator(row=row, column=column, forcing=forcing):
             what = "response" if forcing else "exponential"
             return f"{what} [{row}, {column}] of the linear block of {', '.join(names)}"
@@ -152,12 +157,10 @@ def _right_hand_side(node: Node) -> str:
 def unconnected(network: Network) -> list[str]:
     """Return the inputs of populations that no connection drives."""
     driven = {(c.post, target) for c in network.connections.values() for target in c.transmit}
-    return [
-        f"{p.name}.{i.name}"
-        for p in network.populations.values()
-        for i in p.neuron.inputs
-        if (p.name, i.name) not in driven
-    ]
+    inputs = [(p.name, i.name) for p in network.populations.values() for i in p.neuron.inputs]
+    factors = [(f"{c.name}.{i.name}", i.name) for c in network.connections.values() if c.rule for i in c.rule.inputs]
+    alone = [f"{owner}.{name}" for owner, name in inputs if (owner, name) not in driven]
+    return alone + [owner for owner, name in factors if (owner, name) not in driven]
 
 
 def saved(build: Build) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir import DeclarationError, Graph, Loc, Program
+from graphc.ir import DeclarationError, Graph, Loc, Program, gradient
 from graphc.passes import Rule
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def check_rule(program: Program, driven: Program, learned: frozenset[str], rule:
         learned: names of the parameters that learn.
         rule: the rule.
     """
-    reached = {d.coefficient for d in driven.drivers}
+    written = {o.name.partition("+")[0] for r in program.regions if r.backward for o in r.graph.outputs}
+    reached = {d.coefficient for d in driven.drivers if gradient(d.coefficient) in written}
     for region in driven.regions:
         if region.kind == "once":
             reached |= _read_by(region.graph, reached)

@@ -26,6 +26,7 @@ from graphc.ir import (
     final,
     initial,
 )
+from graphc.ir.program import Applied, during
 
 from . import symbols as gs
 from .block import Block, Past, Signals
@@ -34,23 +35,29 @@ from .delay import Taps
 from .distributions import Distribution
 from .lower_lists import declare_connection
 from .lower_population import PopulationStep
+from .lower_rule import RuleStep
 from .network import Network, Population
+from .plasticity import ThirdFactor
 from .records import Record
 from .translate import Scope
 
 
-def lower(network: Network, records: Sequence[str] = ()) -> Program:
+def lower(network: Network, records: Sequence[str] = (), detect: bool = True) -> Program:
     """Return the program of `network` that writes its outputs and `records`.
+
+    With `detect`, states of synapses that one side alone determines are kept per neuron.
 
     Raises:
         DeclarationError: a record names nothing of the network.
     """
-    return Lowering(network).run(tuple(dict.fromkeys((*network.outputs, *records))))
+    return Lowering(network, detect).run(tuple(dict.fromkeys((*network.outputs, *records))))
 
 
 def axes_of(network: Network) -> dict[str, str]:
     """Return the axis of every input and population; one for those joined one to one or by a shared weight."""
     axis = {name: name for name in (*network.inputs, *network.populations)}
+    factors = [c.sink for c in network.connections.values() if isinstance(c.sink, ThirdFactor)]
+    axis |= {f.name: f.population or f.name for f in factors}
 
     def root(name: str) -> str:
         while axis[name] != name:
@@ -74,8 +81,8 @@ def axes_of(network: Network) -> dict[str, str]:
 class Lowering:
     """The program under construction: one step of the whole network, and its initial state."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, detect: bool = True) -> None:
+        self.network, self.detect = network, detect
         self.axis = axes_of(network)
         self.block = Block()
         self.start = Block()
@@ -91,6 +98,8 @@ class Lowering:
         self.sizes: dict[str, int] = {}
         self.delayed: dict[str, tuple[str, str]] = {}
         self.starts: dict[str, dict[sympy.Basic, Value]] = {}
+        self.rules: dict[str, RuleStep] = {}
+        self.applied: list[Applied] = []
 
     def run(self, records: tuple[str, ...]) -> Program:
         """Lower every population in the order of the zero-delay connections, then what was asked for."""
@@ -100,10 +109,15 @@ class Lowering:
         self._declare_parameters()
         for name in order:
             self._initial(network.populations[name])
+        plastic = [c for c in network.connections.values() if c.rule is not None]
+        self.rules.update({c.name: RuleStep(self, c, self.detect) for c in plastic})
         for name in order:
             PopulationStep(self, network.populations[name]).run()
+        for rule in self.rules.values():
+            rule.finish()
         self._close_pasts()
-        outputs = tuple(Output(r, self._record(q), "sequence") for r, q in zip(records, self.requested, strict=True))
+        names = [during(r) if r in self.parameters else r for r in records]
+        outputs = tuple(Output(n, self._record(q), "sequence") for n, q in zip(names, self.requested, strict=True))
         histories = []
         for name, past in self.pasts.items():
             assert past.value is not None
@@ -129,6 +143,8 @@ class Lowering:
         )
         sizes = self.sizes | {self.axis[n]: i.size for n, i in network.inputs.items()}
         sizes |= {self.axis[n]: p.size for n, p in network.populations.items()}
+        factors = [c.sink for c in network.connections.values() if isinstance(c.sink, ThirdFactor)]
+        sizes |= {self.axis[f.name]: f.size for f in factors}
         return Program(
             stage="declared",
             dt=network.dt,
@@ -137,7 +153,7 @@ class Lowering:
             inputs=tuple(
                 Tensor(n, Type("real", True, (self.axis[n],)), None, i.loc) for n, i in network.inputs.items()
             ),
-            outputs=records,
+            outputs=tuple(names),
             states=tuple(self.states),
             initial=start,
             draws=tuple(self.draws.values()),
@@ -147,6 +163,7 @@ class Lowering:
                 for c in network.connections.values()
                 if isinstance(c.delay, Taps)
             },
+            applied=tuple(self.applied),
         )
 
     def _declare_parameters(self) -> None:
@@ -207,7 +224,7 @@ class Lowering:
 
     def _before(self, owner: str, name: str) -> Value:
         """Return a signal of the initial state."""
-        full = f"{owner}.{name}"
+        full = f"{owner}.{name.partition('@')[0]}"
         if full not in self.initial_values:  # a `let`
             neuron = self.network.populations[owner].neuron
             scope = Scope(self, self.start, owner)
@@ -225,8 +242,7 @@ class Lowering:
         return any(
             s.signal == name and owner == (c.pre if s.side == "pre" else c.post)
             for c in self.network.connections.values()
-            for e in c.transmit.values()
-            for s in e.atoms(gs.Signal)
+            for s in c.signals
         )
 
     def _initial(self, population: Population) -> None:
@@ -271,10 +287,12 @@ class Lowering:
     def _record(self, record: Record) -> Value:
         if record.owner in self.network.inputs:
             return self.block.input(record.owner, Type("real", True, (self.axis[record.owner],)), "sequence")
+        if record.owner in self.rules and self.network.connections[record.owner].records(record.signal):
+            return self.rules[record.owner].record(record.signal)
         if record.owner in self.network.connections:
             raise DeclarationError(
                 f"recording '{record.owner}.{record.signal}' is not supported yet: "
-                "a weight without plasticity does not change in a run",
+                "a weight that no rule changes stays what it is in a run",
                 self.network.connections[record.owner].loc,
                 f"read model.{record.owner}.weight",
             )
@@ -290,7 +308,9 @@ def evaluation_order(network: Network) -> list[str]:
     graph = networkx.DiGraph()
     graph.add_nodes_from(network.populations)
     graph.add_edges_from(
-        (c.pre, c.post) for c in network.connections.values() if c.shortest == 0 and c.pre in network.populations
+        (c.pre, c.post)
+        for c in network.connections.values()
+        if c.shortest == 0 and c.pre in network.populations and c.post in network.populations
     )
     return list(networkx.lexicographical_topological_sort(graph, key=list(network.populations).index))
 

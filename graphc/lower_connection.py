@@ -54,10 +54,13 @@ class ConnectionStep:
         """Read the weights and parameters of the synapses."""
         self.lowering, self.connection, self.block = lowering, connection, lowering.block
         self.ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
+        self.rule = lowering.rules.get(connection.name)
 
     def drives(self, target: str) -> list[Value]:
         """Return the parts of the drive of input `target`, per neuron."""
         expr = self.connection.transmit[target]
+        if self.rule is not None:
+            expr = self.rule.placed(expr)
         arriving = {d: self._signals(expr, d) for d in self.connection.delays}
         parts: list[Value] = []
         for segment in self._segments():
@@ -106,6 +109,8 @@ class ConnectionStep:
     def _whole(self) -> dict[sympy.Basic, Value]:
         """Return the weights and the parameters of all synapses."""
         whole: dict[sympy.Basic, Value] = {gs.weight: self._weight()}
+        if self.rule is not None:
+            whole |= self.rule.kept("synapse")
         return whole | {p: self._parameter(p.name) for p in self.connection.parameters}
 
     def _segments(self) -> list[Segment]:
@@ -137,6 +142,8 @@ class ConnectionStep:
         return values, tables
 
     def _weight(self) -> Value:
+        if self.rule is not None and gs.weight in self.rule.values:
+            return self.rule.weight
         weight, scale = self._parameter("weight"), self.connection.connectivity.scale(self.connection.sink)
         if scale == 1:
             return weight
@@ -178,6 +185,9 @@ class ConnectionStep:
     def _signals(self, expr: sympy.Expr, delay: int) -> dict[sympy.Basic, Value]:
         """Return the signals of source and target that `expr` reads: as they arrive, and of the step before."""
         found: dict[sympy.Basic, Value] = {}
+        if self.rule is not None:
+            found |= self.rule.kept()
+            found |= {p: self._parameter(p.name) for p in self.connection.parameters if p.per == "population"}
         for s in sorted(expr.free_symbols, key=str):
             if isinstance(s, gs.Signal):
                 owner, steps = (self.connection.pre, delay) if s.side == "pre" else (self.connection.post, 1)
@@ -218,15 +228,20 @@ class ConnectionStep:
         if self.connection.connectivity.procedural:
             return self._drawn(term, f, signals)
         axes = segment.tables[1].type.axes if segment.tables else self.ends
-        f = block.spread(f, Type("real", False, axes))
+        f = block.spread(f, Type("real", f.type.batched, axes))
         type = Type("real", True, self.ends[1:])
-        if term.pre == 1:
+        if term.pre == 1 and f.type.batched:
+            drive = self._of_samples((f,), ("synapse",), segment)
+        elif term.pre == 1:
             result = block.names.value(f"{name}.total", Type("real", False, self.ends[1:]), loc=loc)
             drive = block.add(Total(result=result, operands=(f, *segment.tables), over="pre"))
         else:
             g = self._value(term.pre, signals, "source")
             result = block.names.value(f"{name}.drive", type, loc=loc)
-            if segment.tables:
+            if f.type.batched:
+                g = block.spread(g, Type(g.type.dtype, g.type.batched, self.ends[:1]))
+                drive = self._of_samples((g, f), ("pre", "synapse"), segment)
+            elif segment.tables:
                 drive = block.add(
                     Synapses(
                         result=result,
@@ -244,6 +259,22 @@ class ConnectionStep:
             return block.spread(drive, type)
         h = self._value(term.post, signals, "target")
         return block.map(f"{name}.drive", symbol(drive) * symbol(h), (drive, h), loc)
+
+    def _of_samples(self, operands: tuple[Value, ...], roles: tuple[Role, ...], segment: Segment) -> Value:
+        """Return the sum of a product over synapses that differ from sample to sample."""
+        type = Type("real", True, self.ends[1:])
+        result = self.block.names.value(f"{self.connection.name}.drive", type, loc=self.connection.loc)
+        return self.block.add(
+            Synapses(
+                result=result,
+                operands=(*operands, *segment.tables),
+                expr=sympy.Mul(*(slot(k) for k in range(len(operands)))),
+                roles=roles,
+                over="pre",
+                ends=self.ends,
+                layout="list" if segment.tables else "auto",
+            )
+        )
 
     def _drawn(self, term: Term, f: Value, signals: Env) -> Value:
         """Return ``f(weight) * h(post)`` times the sum of g(pre) over synapses that are drawn at every spike."""
@@ -274,7 +305,9 @@ class ConnectionStep:
         block, roles, operands, names = self.block, [], [], {}
         stops = {m: self._stopped(m, segment, signals) for m in markers(expr)}
         for leaf in sorted(expr.xreplace({m: sympy.Dummy() for m in stops}).free_symbols, key=str):
-            if leaf in segment.values or leaf in signals:
+            if leaf in signals and not isinstance(leaf, gs.Signal):
+                names[leaf] = self._of_rule(leaf, signals[leaf])
+            elif leaf in segment.values or leaf in signals:
                 role: Role = "synapse" if leaf in segment.values else leaf.side
                 names[leaf] = (segment.values.get(leaf) or signals[leaf], role)
         names |= stops
@@ -298,6 +331,11 @@ class ConnectionStep:
                 layout=self.connection.connectivity.layout,
             )
         )
+
+    def _of_rule(self, leaf: sympy.Basic, value: Value) -> tuple[Value, Role]:
+        """Return a state that the rule keeps per neuron, or a number that all synapses have, and where it is read."""
+        role: Role = "pre" if isinstance(leaf, gs.State) and leaf.on == "pre" else "post"
+        return self.block.spread(value, Type("real", True, (self.ends[role == "post"],))), role
 
     def _stopped(self, marker: sympy.Basic, segment: Segment, signals: Env) -> tuple[Value, Role]:
         """Return what gc.detach stops, which must belong to one side, or to the synapse."""

@@ -64,7 +64,7 @@ def declare_connection(lowering: Lowering, connection: Connection) -> None:
         sign = signs_of_weights(connection)
         declare("weight", real, connection.weight, connection.learn, fan_in=fan_in, sign=sign)
     for p in connection.parameters:
-        declare(p.name, real, p.default, p.learn, minimum=p.min, maximum=p.max)
+        declare(p.name, real if p.per == "synapse" else Type(), p.default, p.learn, minimum=p.min, maximum=p.max)
     if isinstance(connection.delay, Taps):
         declare("delay", real, connection.delay.init, True)
         if connection.delay.kernel == "gaussian":

@@ -62,6 +62,9 @@ class PopulationStep:
         }
         self.env |= {p: self.lowering.parameter(block, owner, p.name) for p in neuron.parameters}
         self.env |= {i: self._drive(i.name) for i in neuron.inputs}
+        for rule in self.lowering.rules.values():
+            if rule.connection.post == owner:
+                rule.arrive()
         if self._uses(gs.t):
             self.env[gs.t] = self.lowering.now()
         count = self._refractory_flag()
@@ -278,6 +281,7 @@ class PopulationStep:
             signals.final["spike"] = final[gs.spike]
         if self.refractory is not None:
             signals.final["refractory"] = self.refractory
+        signals.final |= {f"{name}@threshold": value for name, value in signals.threshold.items()}
         for record in self.lowering.requested:
             if record.owner == owner and record.signal in neuron.let:
                 table, env = (signals.threshold, threshold) if record.at_threshold else (signals.final, final)

@@ -8,7 +8,7 @@ from typing import Any
 
 import sympy
 
-from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 
 from .connection import Connection, check_parameters, check_sign, lower_sign, lower_transmit, lower_weight
@@ -24,8 +24,10 @@ from .names import (
 )
 from .network_check import check_network
 from .neuron import Neuron
+from .plasticity import ThirdFactor
 from .population_values import ParameterValue, initial_value, parameter_value, refractory_steps
 from .records import Record, resolve_record
+from .rule_connect import check_rule, check_values, checked_rule, third_factor, transmit_of
 from .symbols import Parameter
 from .values import Value, is_array, time_in_ms
 from .windows import AvgPool
@@ -122,7 +124,7 @@ class Network:
     def connect(
         self,
         pre: NetworkInput | Population | str,
-        post: Population | str,
+        post: Population | Connection | str,
         *,
         target: str | None = None,
         weight: Any = None,
@@ -148,7 +150,8 @@ class Network:
             learn: whether the weight is an nn.Parameter.
             sign: Dale's law: "excitatory", "inhibitory", or an array of +1 and -1 per source neuron. Learned weights
                 keep it; what is drawn with the other sign is folded to it.
-            plasticity: a rule of the synapses.
+            plasticity: a gc.Plasticity, the rule by which its synapses change. The handle of such a connection may be
+                the `post` of another one, whose `target` is a third factor of the rule.
             transmit: what one synapse adds to its target, an expression of gc.weight, gc.pre(...) (as it arrives, so
                 `delay` steps old), gc.post(...) (of the step before) and parameters per="synapse"; a dict for several
                 inputs. The default is gc.weight * gc.pre().
@@ -156,10 +159,12 @@ class Network:
             round: round delays that are no multiples of dt to the nearest step.
         """
         loc = Loc.caller()
-        if plasticity is not None:
-            not_supported("plasticity= of connect", loc.entry("plasticity"))
-        source, sink = self._source(pre, loc), self._sink(post, loc)
-        joined = f"{source.name}_{sink.name}" + (f"_{target}" if target and len(sink.neuron.inputs) > 1 else "")
+        source, sink = self._source(pre, loc), self._sink(post, target, loc)
+        if isinstance(sink, ThirdFactor):
+            end, several = sink.label, sink.several
+        else:
+            end, several = sink.name, len(sink.neuron.inputs) > 1
+        joined = f"{source.name}_{end}" + (f"_{target}" if target and several else "")
         if name is None and joined in self._names():
             kind = self._kind(joined)
             raise DeclarationError(
@@ -175,8 +180,10 @@ class Network:
             raise DeclarationError(f"connectivity of {label} is {connectivity!r}", loc.entry("connectivity"), hint)
         connectivity.check(source, sink, label, loc.entry("connectivity"))
         learned = _check_learn(learn, connectivity, label, loc)
+        rule = checked_rule(plasticity, label, loc)
+        transmit = transmit_of(rule, transmit)
         goals = _targets(target, transmit, sink, label, loc)
-        delivered, parameters = lower_transmit(transmit, goals, source, sink, label, loc)
+        delivered, parameters = lower_transmit(transmit, goals, source, sink, label, loc, rule)
         value, shared = self._weight(weight, connectivity, source, sink, delivered, name, loc)
         connection = Connection(
             name=name,
@@ -193,11 +200,14 @@ class Network:
             source=source,
             sink=sink,
             loc=loc,
+            rule=rule,
         )
         if shared is not None and sign is not None:
             raise DeclarationError(f"{label} shares a weight, whose owner has the sign", loc.entry("sign"))
         check_sign(connection, loc)
         check_parameters(connection, loc)
+        check_rule(connection, self.connections)
+        check_values(connection)
         self.connections[connection.name] = connection
         return connection
 
@@ -259,10 +269,10 @@ class Network:
             raise DeclarationError(f"the source '{found.name}' is a connection", loc, "give an input or a population")
         return found
 
-    def _sink(self, handle: Any, loc: Loc) -> Population:
+    def _sink(self, handle: Any, target: Any, loc: Loc) -> Population | ThirdFactor:
         found = self._find(handle, "the target", loc)
         if isinstance(found, Connection):
-            not_supported("a connection as target (a third factor)", loc)
+            return third_factor(found, target, loc)
         if isinstance(found, NetworkInput):
             raise DeclarationError(f"the target '{found.name}' is an input of the network", loc, "give a population")
         return found
@@ -272,7 +282,7 @@ class Network:
         given: Any,
         connectivity: Connectivity,
         source: NetworkInput | Population,
-        sink: Population,
+        sink: Population | ThirdFactor,
         targets: Iterable[str],
         name: str,
         loc: Loc,
@@ -314,7 +324,9 @@ def _check_learn(learn: Any, connectivity: Connectivity, label: str, loc: Loc) -
     return learn and not isinstance(connectivity, AvgPool)
 
 
-def _targets(target: str | None, transmit: Any, sink: Population, label: str, loc: Loc) -> tuple[str, ...]:
+def _targets(
+    target: str | None, transmit: Any, sink: Population | ThirdFactor, label: str, loc: Loc
+) -> tuple[str, ...]:
     names = [i.name for i in sink.neuron.inputs]
     if not names:
         hint = "use gc.input in an equation; an input that cancels (0 * x) is none"

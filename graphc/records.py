@@ -38,8 +38,11 @@ def resolve_record(network: Network, name: str, loc: Loc) -> Record:
     if at and moment != "threshold":
         raise DeclarationError(f"'{name}' names no signal", loc, 'the only "@" is "@threshold"')
     if owner in network.connections:
-        if signal != "weight" or at:
-            raise DeclarationError(f"'{name}' names no signal of connection '{owner}'", loc, f"'{owner}.weight' is one")
+        rule = network.connections[owner].rule
+        names = ["weight", *(s.name for s in rule.states)] if rule is not None else ["weight"]
+        if signal not in names or at:
+            near = did_you_mean(signal, names) or f"'{owner}.{names[-1]}' is one"
+            raise DeclarationError(f"'{name}' names no signal of connection '{owner}'", loc, near)
         return Record(owner, signal)
     if owner not in network.populations:
         hint = did_you_mean(owner, [*network.populations, *network.connections])

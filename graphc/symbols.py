@@ -15,6 +15,7 @@ from .dimensions import Dimension, quantities
 from .names import check_attribute_name, check_symbol_name
 from .values import Value, is_array, measure, measure_number
 
+Place = Literal["pre", "post", "synapse", "network"]
 Per = Literal["population", "neuron", "channel", "synapse"]
 
 
@@ -43,11 +44,23 @@ class Named(sympy.Symbol):
 
 
 class State(Named):
-    """A state of a neuron."""
+    """A state of a neuron, or of a learning rule: then it lives where `on` says."""
+
+    def __new__(cls, name: str, on: Place | None = None) -> Any:
+        """Return the symbol; use gc.state."""
+        return Named.__new__(cls, name, *([on] if on else []))
+
+    on: Place | None = property(lambda self: self._options[0] if self._options else None)  # type: ignore[assignment]
 
 
 class Input(Named):
-    """The summed synaptic drive of a neuron."""
+    """The summed synaptic drive of a neuron, or a third factor of a learning rule, which is where `on` says."""
+
+    def __new__(cls, name: str, on: Place | None = None) -> Any:
+        """Return the symbol; use gc.input."""
+        return Named.__new__(cls, name, *([on] if on else []))
+
+    on: Place | None = property(lambda self: self._options[0] if self._options else None)  # type: ignore[assignment]
 
 
 class Reserved(Named):
@@ -89,10 +102,13 @@ t, dt, spike, weight = (Reserved(name) for name in ("t", "dt", "spike", "weight"
 
 
 def state(name: str, *, shape: Any = None, on: Any = None) -> State:
-    """Return a state of a neuron; it needs an equation in `ode` or `update`."""
+    """Return a state of a neuron; it needs an equation in `ode` or `update`.
+
+    In a learning rule a state lives `on` "pre" or "post", one per neuron of that side, or on "synapse", the default.
+    """
     loc = Loc.caller()
-    _refuse_places(shape, on, "gc.state", loc)
-    return State(check_symbol_name(name, "a state", loc))  # type: ignore[no-any-return]
+    _check_place(shape, on, ("pre", "post", "synapse"), "gc.state", loc)
+    return State(check_symbol_name(name, "a state", loc), on)  # type: ignore[no-any-return]
 
 
 def states(names: str, *, shape: Any = None, on: Any = None) -> tuple[State, ...]:
@@ -101,10 +117,13 @@ def states(names: str, *, shape: Any = None, on: Any = None) -> tuple[State, ...
 
 
 def input(name: str, *, shape: Any = None, on: Any = None) -> Input:
-    """Return an input of a neuron: the sum of what its connections deliver in a step."""
+    """Return an input of a neuron: the sum of what its connections deliver in a step.
+
+    In a learning rule it is a third factor: one number `on` "network", or one per neuron of "post" or "pre".
+    """
     loc = Loc.caller()
-    _refuse_places(shape, on, "gc.input", loc)
-    return Input(check_symbol_name(name, "an input", loc))  # type: ignore[no-any-return]
+    _check_place(shape, on, ("network", "post", "pre"), "gc.input", loc)
+    return Input(check_symbol_name(name, "an input", loc), on)  # type: ignore[no-any-return]
 
 
 def inputs(names: str, *, shape: Any = None, on: Any = None) -> tuple[Input, ...]:
@@ -173,9 +192,7 @@ def post(name: str = "output") -> Signal:
 def previous(a: Any, delay: Any = 1) -> Any:
     """Return what `a`, a state, an input or gc.spike, was `delay` steps (int) or a time (quantity) earlier."""
     loc = Loc.caller()
-    if isinstance(a, Signal):
-        not_supported("gc.previous of gc.pre or gc.post", loc)
-    if not isinstance(a, (State, Input)) and a != spike:
+    if not isinstance(a, (State, Input, Signal)) and a != spike:
         hint = "give a state, an input or gc.spike, and compute with what gc.previous returns"
         raise DeclarationError(f"gc.previous takes one symbol, not {a!s}", loc, hint)
     if quantities(delay):
@@ -201,8 +218,15 @@ def at_threshold(e: Any) -> Any:
 
 
 def sum(e: Any, over: Literal["pre", "post"]) -> Any:
-    """Return the sum of a synaptic expression over one side, inside a learning rule."""
-    not_supported("gc.sum", Loc.caller())
+    """Return the sum of a synaptic expression over the synapses of a neuron, inside a learning rule.
+
+    Args:
+        e: an expression that a synapse can read.
+        over: "pre" sums over the sources: one number per target neuron; "post" over the targets: one per source.
+    """
+    if over not in ("pre", "post"):
+        raise DeclarationError(f"gc.sum over={over!r}", Loc.caller(), 'use over="pre" or over="post"')
+    return markers.total(e, sympy.Symbol(over))
 
 
 def check_bounds(name: str, value: Value, low: float | None, high: float | None, learn: bool, loc: Loc) -> None:
@@ -249,11 +273,11 @@ def _split(names: str, what: str) -> list[str]:
     return names.replace(",", " ").split()
 
 
-def _refuse_places(shape: Any, on: Any, what: str, loc: Loc) -> None:
+def _check_place(shape: Any, on: Any, places: tuple[str, ...], what: str, loc: Loc) -> None:
     if shape is not None:
         not_supported(f"shape= of {what}", loc)
-    if on is not None:
-        not_supported(f"on= of {what}", loc)
+    if on is not None and on not in places:
+        raise DeclarationError(f"on={on!r} of {what} is unknown", loc, f"use one of {', '.join(map(repr, places))}")
 
 
 def _key(option: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sympy
 
 from graphc.ir import DeclarationError, Loc, StopGradient, Type, Value, symbol
-from graphc.ir.functions import at_threshold, detach, previous
+from graphc.ir.functions import at_threshold, detach, previous, total
 
 from . import symbols as gs
 from .block import Block, Past
@@ -81,7 +81,7 @@ class Scope:
 
 
 def markers(expr: sympy.Basic) -> list[sympy.Basic]:
-    """Return the outermost detach, at_threshold and previous in `expr`."""
-    if isinstance(expr, (detach, at_threshold, previous)):
+    """Return the outermost detach, at_threshold, previous and total in `expr`."""
+    if isinstance(expr, (detach, at_threshold, previous, total)):
         return [expr]
     return list(dict.fromkeys(m for a in expr.args for m in markers(a)))

@@ -177,3 +177,17 @@ class previous(sympy.Function):
 
     def _eval_is_real(self) -> bool | None:
         return True if self.args[0].is_real else None
+
+
+class total(sympy.Function):
+    """Mark `e` as summed over the synapses of a neuron; the second argument is the symbol "pre" or "post"."""
+
+    nargs: ClassVar[Any] = 2
+
+    @property
+    def free_symbols(self) -> set[Any]:
+        """Return the symbols of `e`: the side is none."""
+        return set(self.args[0].free_symbols)
+
+    def _eval_is_real(self) -> bool | None:
+        return True if self.args[0].is_real else None

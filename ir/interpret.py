@@ -12,7 +12,7 @@ import torch
 from .errors import VerifyError
 from .evaluate import evaluate, matrix_exp
 from .graph import Graph, History
-from .interpret_synapses import prepare, run_delayed, run_synapses
+from .interpret_synapses import prepare, run_delayed, run_synapses, spread_side
 from .node import Node, Value
 from .ops import (
     Const,
@@ -20,6 +20,7 @@ from .ops import (
     Diagonal,
     Map,
     Outer,
+    Pool,
     Project,
     ProjectTransposed,
     Propagator,
@@ -223,8 +224,12 @@ class _Step:
                 return torch.einsum("bi,bj->ij", args[0].flatten(0, -2), args[1].flatten(0, -2))
             case Reduce():
                 return self._reduce(node, args[0])
-            case Spread(result=result):
+            case Pool(mean=mean):
+                return (args[0].mean(0) if mean else args[0].sum(0)).expand_as(args[0])
+            case Spread(side=side, result=result):
                 shape = self.shape(result)
+                if side is not None:
+                    return spread_side(side, args, shape)
                 return args[0].expand(
                     (args[0].shape[0], *shape) if self.leading and args[0].dim() > len(shape) else shape
                 )

@@ -100,6 +100,20 @@ def run_delayed(node: DelayedSynapses, args: list[torch.Tensor], shape: tuple[in
     return torch.stack(parts).sum(0)
 
 
+def spread_side(side: str, args: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
+    """Return what each synapse reads of its source or target neuron, of `shape`."""
+    value = args[0]
+    if side == "one":
+        return value.expand(shape)
+    if len(args) == 1:
+        return value.unsqueeze(-1 if side == "pre" else -2).expand(shape)
+    rows, post = args[1:]
+    pre = sources_of(rows)
+    taken = value[..., pre if side == "pre" else post[: len(pre)].long()]
+    rest = taken.new_zeros((*taken.shape[:-1], shape[-1] - len(pre)))
+    return torch.cat([taken, rest], -1).expand(shape)
+
+
 def prepare(node: Take | Place | Total, args: list[torch.Tensor], shape: tuple[int, ...]) -> torch.Tensor:
     """Return the result of a node of the prologue, of `shape`."""
     if isinstance(node, Take):

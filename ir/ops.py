@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import sympy
 
 from .node import Node, Value
 from .types import Type, join
+
+Side = Literal["pre", "post", "one"]
 
 
 def symbol(value: Value) -> sympy.Symbol:
@@ -206,14 +208,42 @@ class Reduce(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spread(Node):
-    """The operand repeated over the batch and the axes that the result has and it lacks."""
+    """The operand repeated over the batch and the axes that the result has and it lacks.
+
+    With a `side` it becomes one number per synapse: that of the source ("pre") or of the target ("post") neuron. Over
+    listed synapses two more operands are the list, `rows` and `post` of `Synapses`. The side "one" repeats the one
+    element of an axis of length 1 over a population.
+    """
+
+    side: Side | None = None
+    ends: tuple[str, ...] = ()  # of the synapses: the axes of both populations
 
     def infer_type(self) -> Type:
         return self.result.type
 
     def verify(self) -> None:
-        if join(self.operands[0].type, self.result.type) != self.result.type:
+        if self.side is not None:
+            self._verify_side()
+        elif join(self.operands[0].type, self.result.type) != self.result.type:
             self.fail(f"cannot spread {self.operands[0].type} to {self.result.type}")
+
+    def _verify_side(self) -> None:
+        given, made = self.operands[0].type, self.result.type
+        fits = len(made.axes) == 1
+        if self.side != "one" and len(self.operands) == 1:
+            fits = len(made.axes) == 2 and given.axes == (made.axes[:1] if self.side == "pre" else made.axes[1:])
+        if len(given.axes) != 1 or not fits or given.batched > made.batched:
+            self.fail(f"cannot spread {given} to {made} by its {self.side} side")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool(Node):
+    """The mean or the sum of the operand over the batch, which every sample of the result has."""
+
+    mean: bool
+
+    def infer_type(self) -> Type:
+        return Type("real", True, self.operands[0].type.axes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

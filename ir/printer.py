@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from .graph import Graph
 from .node import Node, Value
-from .ops import Const, Map, Ode, Propagator, Read, Spike, Test, Time
+from .ops import Const, Map, Ode, Pool, Propagator, Read, Spike, Spread, Test, Time
 from .program import Program
 from .schedule import Kernel, Schedule, StepBuffer
 from .synapses import DelayedSynapses, Synapses
@@ -88,6 +88,10 @@ def _node(node: Node) -> str:
             body = f"{type(node).__name__.lower()} {args} {'>' if strict else '>='} 0"
         case Read(history=history, delay=delay):
             body = f"read {history}[-{delay}]"
+        case Spread(side=str() as side):
+            body = f"spread {args} by {side}"
+        case Pool(mean=mean):
+            body = f"{'mean' if mean else 'sum'} over the batch of {args}"
         case Propagator(row=row, column=column, forcing=forcing):
             body = f"{'forcing' if forcing else 'propagator'} [{row}, {column}] of {args}"
         case Synapses(expr=expr, over=over, roles=roles):

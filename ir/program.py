@@ -59,6 +59,24 @@ class Parameter:
     loc: Loc | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a learning rule leaves in a parameter after a run.
+
+    `state` is the weight itself, equal in all samples, or else the change of every sample, whose sum or `mean` over the
+    batch is minus the gradient.
+    """
+
+    parameter: str
+    state: str
+    mean: bool
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether a change is kept rather than the weight."""
+        return self.state != self.parameter
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """What `gc.compile` makes of a network.
@@ -75,6 +93,7 @@ class Program:
         drivers: what eligibility traces accumulate, where a learning rule asks for them.
         traces: the traces themselves, of drivers and states that are not zero.
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
+        applied: what learning rules leave in parameters.
         notes: lines for `explain()`, by the pass that wrote them.
     """
 
@@ -93,6 +112,7 @@ class Program:
     drivers: tuple[Driver, ...] = ()
     traces: tuple[Trace, ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    applied: tuple[Applied, ...] = ()
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""
@@ -128,6 +148,11 @@ def initial(state: str) -> str:
 def final(state: str) -> str:
     """Return the name of the tensor that holds `state` after the last step of a call."""
     return f"{state}@final"
+
+
+def during(parameter: str) -> str:
+    """Return the name of the sequence that holds, at every step, what has become of `parameter`."""
+    return f"{parameter}@run"
 
 
 def gradient(name: str) -> str:

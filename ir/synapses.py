@@ -52,6 +52,11 @@ class Synapses(Node):
         """The axes of one number per synapse."""
         return self.operands[-1].type.axes if self.listed else self.ends
 
+    @property
+    def own(self) -> bool:
+        """Whether every sample has synapses of its own: a rule has changed what they hold."""
+        return any(v.type.batched for v in self.role("synapse"))
+
     def role(self, role: Role) -> list[Value]:
         """Return the operands of one role."""
         return [v for v, r in zip(self.operands, self.roles, strict=False) if r == role]
@@ -70,8 +75,8 @@ class Synapses(Node):
         for value, role in zip(self.operands, self.roles, strict=False):
             if value.type.axes != axes[role]:
                 self.fail(f"reads %{value.name} of axes {value.type.axes} as {role}, which has {axes[role]}")
-            if role == "synapse" and value.type.batched:
-                self.fail(f"reads %{value.name}, one number per synapse and sample")
+            if role == "synapse" and value.type.batched and self.over == "batch":
+                self.fail(f"reads %{value.name}, one number per synapse and sample, which a Map multiplies")
         used = {str(s) for s in self.expr.free_symbols}
         if self.drawn is not None and (self.listed or "synapse" in self.roles or self.over == "batch"):
             self.fail("draws its synapses, and reads a number of each")

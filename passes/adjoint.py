@@ -22,6 +22,7 @@ from graphc.ir import (
     Names,
     Node,
     Output,
+    Pool,
     Program,
     Project,
     Read,
@@ -43,6 +44,7 @@ from graphc.ir.ops import C
 from .adjoint_synapses import (
     differentiate_delayed,
     differentiate_product,
+    differentiate_spread,
     differentiate_synapses,
     reads_of_delayed,
     seed_delayed,
@@ -280,6 +282,12 @@ class Reverse:
                         partial = sympy.diff(expr, symbol(operand))
                         if partial != 0:
                             self._flow(operand, s * self._local(partial, node.operands), g)
+            case Spread(side=str()):
+                differentiate_spread(self, node, g)
+            case Pool():
+                pooled = self.build.new(f"d_{node.operands[0].name}", node.result.type, node.operands[0])
+                if node.operands[0] in self.relevant:
+                    self.add(node.operands[0], self.build.add(replace(node, result=pooled, operands=(g,))))
             case Spread():
                 self._flow(node.operands[0], s, g)
             case Spike():

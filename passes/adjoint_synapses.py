@@ -15,12 +15,15 @@ from graphc.ir import (
     Project,
     ProjectTransposed,
     Read,
+    Spread,
     Synapses,
+    Type,
     Value,
     gradient,
     slot,
+    symbol,
 )
-from graphc.ir.synapses import Over, Role
+from graphc.ir.synapses import Layout, Over, Role
 
 if TYPE_CHECKING:
     from .adjoint import Reverse
@@ -124,6 +127,9 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
         partial = sympy.diff(node.expr, slot(k))
         if operand not in reverse.relevant or partial == 0:
             continue
+        if role == "synapse" and node.own:
+            _differentiate_own(reverse, node, operand, partial, g)
+            continue
         last = len(node.roles)
         back: Role = "post" if node.over == "pre" else "pre"
         expr, roles = partial * slot(last), (*node.roles, back)
@@ -149,6 +155,46 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
             reverse.cross(operand, part)
         else:
             reverse.add(operand, reverse.build.add(part))
+
+
+def _differentiate_own(reverse: Reverse, node: Synapses, operand: Value, partial: sympy.Expr, g: Value) -> None:
+    """Add the gradient of one number per synapse and sample: what its two neurons have, spread over the synapses."""
+    tables = tuple(reverse.forward_value(v) for v in node.operands[len(node.roles) :])
+    other: Role = "post" if node.over == "pre" else "pre"
+    used = {n: r for n, r in enumerate(node.roles) if slot(n) in partial.free_symbols}
+    values = {slot(n): (reverse.forward_value(node.operands[n]), r) for n, r in used.items()}
+    leaves = {s: v if r == "synapse" else _spread(reverse, v, r, node, tables) for s, (v, r) in values.items()}
+    arriving = _spread(reverse, g, other, node, tables)
+    expr = symbol(arriving) * partial.xreplace({s: symbol(v) for s, v in leaves.items()})
+    part = reverse.build.map(f"d_{operand.name}", expr, operand)
+    reverse.add(operand, reverse.build.spread(part, Type("real", True, operand.type.axes)))
+
+
+def _spread(reverse: Reverse, value: Value, side: Role, node: Synapses, tables: tuple[Value, ...]) -> Value:
+    assert side != "synapse"
+    type = Type(value.type.dtype, value.type.batched, node.synapse_axes)
+    result = reverse.build.new(f"{value.name}_{side}", type, value)
+    return reverse.build.add(Spread(result=result, operands=(value, *tables), side=side, ends=node.ends))
+
+
+def differentiate_spread(reverse: Reverse, node: Spread, g: Value) -> None:
+    """Add the gradient of what was spread over the synapses, or over a population: the sum of theirs."""
+    operand, tables = node.operands[0], tuple(reverse.forward_value(v) for v in node.operands[1:])
+    if operand not in reverse.relevant:
+        return
+    made = reverse.build.new(f"d_{operand.name}", Type("real", True, operand.type.axes), operand)
+    over: Over
+    role: Role
+    if node.side == "one":
+        over, role, ends = "pre", "pre", (node.result.type.axes[0], operand.type.axes[0])
+    else:
+        over, role = ("post" if node.side == "pre" else "pre"), "synapse"
+        ends = (node.ends[0], node.ends[1])
+    layout: Layout = "list" if tables else "auto"
+    part = Synapses(
+        result=made, operands=(g, *tables), expr=slot(0), roles=(role,), over=over, ends=ends, layout=layout
+    )
+    reverse.add(operand, reverse.build.add(part))
 
 
 def _ahead(node: DelayedSynapses, history: str) -> str:

@@ -44,23 +44,29 @@ def _discretize(graph: Graph) -> tuple[Graph, list[tuple[str, Choice]]]:
     new: dict[Value, Value] = {}
     done: dict[OdeSystem, list[Value]] = {}
     notes: list[tuple[str, Choice]] = []
-    for node in graph.nodes:
-        node = node.substitute(new)
+    for declared in graph.nodes:
+        node = declared.substitute(new)
         if not isinstance(node, Ode):
             build.add(node)
             continue
         if node.system not in done:
-            choices, done[node.system] = _step(node, fixed, build)
+            names = {symbol(a): symbol(b) for a, b in zip(declared.operands, node.operands, strict=True)}
+            choices, done[node.system] = _step(node, names, fixed, build)
             notes += [(node.system.owner, c) for c in choices]
         new[node.result] = done[node.system][node.index]
     return replace(graph, nodes=tuple(build.nodes)).substitute_results(new), notes
 
 
-def _step(node: Ode, fixed: set[Value], build: Builder) -> tuple[list[Choice], list[Value]]:
-    """Append one step of the system of `node`: free, and held where its refractory flag says so."""
+def _step(
+    node: Ode, names: Mapping[sympy.Symbol, sympy.Symbol], fixed: set[Value], build: Builder
+) -> tuple[list[Choice], list[Value]]:
+    """Append one step of the system of `node`: free, and held where its refractory flag says so.
+
+    `names` are those of its operands, which may themselves be the states of a system that is done.
+    """
     system = node.system
     states = [symbol(v) for v in node.operands[: len(system.states)]]
-    rates = dict(zip(states, system.rates, strict=True))
+    rates = dict(zip(states, (r.xreplace(dict(names)) for r in system.rates), strict=True))
     constant = frozenset(symbol(v) for v in node.operands if v in fixed)
     locs = {s: node.result.loc for s in states}
     time = None if system.time is None else symbol(node.operands[system.time])

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from graphc.ir import DelayedSynapses, Graph, Node, Outer, Program, Project, ProjectTransposed, Read, Synapses, Value
+from graphc.ir import (
+    DelayedSynapses,
+    Graph,
+    Node,
+    Outer,
+    Pool,
+    Program,
+    Project,
+    ProjectTransposed,
+    Read,
+    Synapses,
+    Value,
+)
 
 Group = tuple[str, ...]
 
@@ -30,7 +42,7 @@ class Fuse:
 
 def group_of(node: Node) -> Group:
     """Return what decides whether two nodes share a loop: their axes, or for a product the node itself."""
-    if isinstance(node, (Project, ProjectTransposed, Outer, Synapses, DelayedSynapses)):
+    if isinstance(node, (Project, ProjectTransposed, Outer, Pool, Synapses, DelayedSynapses)):
         return ("product", node.result.name)
     operand = node.operands[0].type if node.operands else node.result.type
     return node.result.type.axes or operand.axes

@@ -229,6 +229,8 @@ class _Local:
             z = node.operands[0]
             if z not in self.past or z not in self.now or z.type.axes == node.result.type.axes:
                 continue
+            if not self._depends_on_carry(node.result):
+                continue  # what the target keeps nothing of, passes within the step
             problem = self._not_linear(node.result)
             if node.result.type.axes in read_by_others:
                 problem = problem or "which sends to others"
@@ -236,7 +238,7 @@ class _Local:
                 problem = problem or "as the rule has it"
             if problem is None:
                 found[node.result] = node
-            elif self._depends_on_carry(node.result):
+            else:
                 self.notes.append(
                     f"dropped: from {node.result.name} back in time to {z.name}, through a target {problem}"
                 )
@@ -302,8 +304,7 @@ class _Local:
                 name = f"{source}>{c.name}"
                 self.carries.append(Carry(name, to[c.current], to[c.next], initial(name), final(name), virtual=True))
             for value, clone in to.items():
-                if value is not drive:
-                    self.clones.setdefault(value, []).append((clone, w))
+                self.clones.setdefault(value, []).append((clone, w))
             if carries:
                 self.notes.append(
                     f"{drive.name}: its target's filter is a state of its source, {source}>{carries[0].name}"

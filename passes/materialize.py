@@ -22,6 +22,7 @@ from graphc.ir import (
     Value,
 )
 
+_SYNAPSES = 64  # of a neuron: a guess that only has to be larger than the numbers a neuron has
 _AGAIN: tuple[type[Node], ...] = (Map, Spike, Test, Reset, Spread, Count)
 
 
@@ -89,7 +90,8 @@ def _materialize(regions: list[Region], index: int) -> tuple[list[Region], list[
 
 
 def _bytes(value: Value) -> int:
-    return 1 if value.type.dtype == "bool" else 4
+    """Return the bytes of an element; a number per synapse stands for many per neuron, however many they are."""
+    return (1 if value.type.dtype == "bool" else 4) * (_SYNAPSES if len(value.type.axes) == 2 else 1)
 
 
 def _cheapest(graph: Graph, needed: list[Value], stored: set[Value]) -> list[Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -18,6 +19,7 @@ from graphc.ir import (
     Node,
     Outer,
     Output,
+    Pool,
     Precision,
     Program,
     Project,
@@ -27,6 +29,7 @@ from graphc.ir import (
     Region,
     Reset,
     Schedule,
+    Spread,
     Synapses,
     TargetError,
     Time,
@@ -43,6 +46,12 @@ from .tile_time import between_barriers, stages_of
 Dtype = Literal["float32", "float64"]
 MULTIPLY = (*PRODUCTS, Synapses, DelayedSynapses)
 """What reads a weight."""
+
+POOLED = 64
+"""Samples of a batch over which a kernel of target "c" reduces changes of weights, if `schedule=` does not say."""
+
+OWN = 4096
+"""Synapses of a sample from which each has the caches for itself."""
 
 BLOCK = 1 << 18
 """Numbers that one stage of a block of steps may hand on to the next on a CPU: more would not stay in its caches."""
@@ -157,6 +166,14 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     without one they do so where few neurons make a row: short rows of memory waste pages and prefetches. Many neurons
     of one axis are cut into chunks whose states stay in cache.
     """
+    if any(isinstance(n, Pool) for n in graph.nodes):
+        return Layout(
+            "rows", {"rows": int(tuned.get("rows", POOLED))}, "changes are reduced over the batch at every step"
+        )
+    own = [math.prod(program.sizes[a] for a in v.type.axes) for v in graph.values if is_own(v, graph)]
+    if own:
+        rows = int(tuned.get("rows", 1 if max(own) > OWN else 8))
+        return Layout("rows", {"rows": rows}, "every sample has synapses of its own")
     if has_product(graph):
         lists = [n for n in graph.nodes if isinstance(n, (DelayedSynapses, Synapses))]
         lanes = any(isinstance(n, DelayedSynapses) or n.over == "post" for n in lists)
@@ -173,6 +190,24 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 
+def _refuse_own(graph: Graph) -> None:
+    """Raise where a loop keeps numbers per synapse and sample, or reduces over the batch at every step."""
+    for node in graph.nodes:
+        if isinstance(node, Pool) or (isinstance(node, Spread) and node.side is not None) or is_own(node.result, graph):
+            raise TargetError(
+                f"%{node.result.name} belongs to the synapses of each sample, which a learning rule changes at every "
+                "step; target 'triton' runs rules whose states stay per neuron",
+                node.result.loc,
+                'use target="c", which runs it inside the time loop, or "reference"',
+            )
+
+
+def is_own(value: Value, graph: Graph) -> bool:
+    """Whether `value` is one number per synapse and sample."""
+    axes = {n.result.type.axes for n in graph.nodes if isinstance(n, Spread) and n.side in ("pre", "post")}
+    return value.type.batched and (len(value.type.axes) == 2 or value.type.axes in axes)
+
+
 def _triton_loops(
     region: Region,
     program: Program,
@@ -182,6 +217,7 @@ def _triton_loops(
     tuned: Mapping[str, int | str],
 ) -> list[Kernel]:
     """Sums over the steps leave the loop as sequences: they would cost registers there."""
+    _refuse_own(region.graph)
     whole, reductions = _without_sums(region.graph)
     kernels = []
     for graph in [whole] if has_product(whole) else split_axes(whole):

@@ -69,8 +69,8 @@ def _key(node: Node) -> object | None:
             return "time"
         case Read(history=history, delay=delay):
             return ("read", history, delay)
-        case Spread(operands=(operand,), result=result):
-            return ("spread", operand, result.type)
+        case Spread(operands=operands, result=result, side=side):
+            return ("spread", operands, result.type, side)
         case _:
             return None
 

@@ -99,6 +99,14 @@ def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> st
     Raises:
         TargetError: the user asks for a list where the target has none.
     """
+    if isinstance(node, Synapses) and node.own:
+        if not lists:
+            raise TargetError(
+                f"%{node.result.name} has listed synapses that a rule changes, which target 'triton' does not know",
+                node.result.loc,
+                'use target="c", or gc.Dense() synapses',
+            )
+        return "list"
     if not lists:
         if node.layout == "list":
             raise TargetError(

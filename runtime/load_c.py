@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from graphc.codegen.c import is_delayed, is_event_driven, is_synapses, is_transposed
-from graphc.ir import Kernel, Schedule
+from graphc.ir import Kernel, Pool, Schedule, TargetError
 
 from .compiler import build
 from .products import run_product
@@ -111,10 +111,18 @@ class _Launcher:
         count = len(buffers)
         self._pointers, self._strides = ctypes.c_void_p * (count + 1), ctypes.c_int64 * (2 * count)
         self._sizes = ctypes.c_int64 * 4
+        pools = [n for n in kernel.graph.nodes if isinstance(n, Pool)]
+        self._pool = (pools[0].result.loc, kernel.options["rows"]) if pools else None
 
     def __call__(
         self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
     ) -> None:
+        if self._pool is not None and batch > self._pool[1]:
+            raise TargetError(
+                f"changes of weights are reduced over a batch of {batch}, but the kernel was built for {self._pool[1]}",
+                self._pool[0],
+                f'gc.compile(..., target="c", schedule={{"rows": {1 << (batch - 1).bit_length()}}})',
+            )
         if self._function is None:
             run_product(self._kernel, tensors, steps, self._real)
             return

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from graphc.ir import GraphcError, Program, initial
+from graphc.ir.program import during
 from graphc.passes import Request
 
 from . import autograd, checkpoint, online
+from .applied import apply_rules
 from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs, without_traces
 from .asked import Compiler
 from .buffers import Arena
@@ -301,12 +303,14 @@ class Model(SynapseControls):
         last = dict(zip(state_names, (named[n] for n in final_names), strict=True))
         start = state["t"] if state is not None else torch.zeros((), dtype=torch.int64)
         last["t"] = start + steps
+        if self._program.applied:
+            apply_rules(self, self._program, state, last)
         output: Any
         if len(self._program.outputs) == 1:
             output = named[self._program.outputs[0]]
         else:
             output = {_short(name): named[name] for name in self._program.outputs}
-        return output, {name: named[name] for name in record}, last
+        return output, {name: named[name if name in named else during(name)] for name in record}, last
 
     def _in_order(
         self,

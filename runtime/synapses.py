@@ -147,6 +147,12 @@ class _Lists:
                 mine["weight"].loc if "weight" in mine else None,
                 "declare it with gc.Sparse(...) and one delay; torch.nn.utils.prune masks dense weights",
             )
+        if any(t.name.startswith(f"{connection}.") for t in program.states):
+            raise GraphcError(
+                f"a rule keeps states on the synapses of connection '{connection}', which cannot move",
+                mine["weight"].loc,
+                "declare a connection with another mask, and compile again",
+            )
         self.owner: Any = model.get_submodule(connection)
         axes = mine["post"].type.axes
         self.names = [name for name, p in mine.items() if p.type.axes == axes and name != "post"]

@@ -11,6 +11,7 @@ from graphc.ir import Driver, Program, Trace
 
 from . import trace_kernels as kernels
 from . import trace_products as products
+from . import trace_triton as triton
 from .buffers import Arena
 
 Rows = Mapping[str, torch.Tensor]
@@ -48,7 +49,7 @@ class TraceStep:
     """The traces of one program, advanced and contracted by a target's own kernels or by torch."""
 
     def __init__(self, program: Program, target: str, dtype: torch.dtype, arena: Arena) -> None:
-        self._program, self._native, self._dtype, self._arena = program, target == "c", dtype, arena
+        self._program, self._target, self._dtype, self._arena = program, target, dtype, arena
         self._by_driver = [(d, [t for t in program.traces if t.driver is d]) for d in program.drivers]
 
     def run(
@@ -67,7 +68,7 @@ class TraceStep:
             known = [t for t in traces if t.name in carried]
             if driver.source is None:
                 total = self._of_neurons(driver, known, chunk, carried, after)
-            elif self._native and kernels.fits(chunk.sources[driver.source], len(known)):
+            elif self._has_kernel(chunk.sources[driver.source], known):
                 total = self._by_kernel(driver, known, chunk, carried, after, reuse)
             else:
                 total = self._by_torch(driver, known, chunk, carried, after)
@@ -75,6 +76,11 @@ class TraceStep:
                 name = driver.coefficient
                 gradients[name] = gradients[name] + total if name in gradients else total
         return gradients, after
+
+    def _has_kernel(self, source: torch.Tensor, traces: Sequence[Trace]) -> bool:
+        if self._target == "triton":
+            return triton.fits(source, self._dtype)
+        return self._target == "c" and kernels.fits(source, len(traces))
 
     def _of_neurons(
         self, driver: Driver, traces: Sequence[Trace], chunk: Chunk, carried: Rows, after: dict[str, torch.Tensor]
@@ -141,4 +147,6 @@ class TraceStep:
             term.drive = onward.drives[driver.drive]
             term.jacobian = tuple(onward.rows[t.state.label] if t.state.label in trace.reads else None for t in traces)
         post = self._program.sizes[driver.axes[-1]]
+        if self._target == "triton":
+            return triton.chunk(source, signals, terms, post)
         return kernels.chunk(source, signals, terms, post, self._dtype)

@@ -313,10 +313,10 @@ NETWORKS = {
     "negative delay": (lambda: build().connect("x", "hid", delay=-1), "is -1 steps"),
     "fractional delay": (lambda: build().connect("x", "hid", delay=1.5), "is 1.5"),
     "delay between steps": (lambda: build().connect("x", "hid", delay=1.5 * ms), "no multiple of dt"),
-    "plasticity": (lambda: build().connect("x", "hid", plasticity="stdp"), "is not supported yet"),
+    "plasticity": (lambda: build().connect("x", "out", plasticity="stdp"), "of connection 'x_out' is 'stdp'"),
     "third factor": (
         lambda: [net := build(), net.connect("x", net.connect("hid", "out"))],
-        "(a third factor) is not supported yet",
+        "is a connection without a third factor",
     ),
     "refractory between steps": (lambda: refractory(1.5), "is 1.5 ms, no multiple of dt = 1.0 ms"),
     "negative refractory": (lambda: refractory(-1), "is -1.0 ms"),

@@ -1,6 +1,9 @@
 """The examples simulate and learn what they say, at a fraction of their size."""
 
 import importlib.util
+import math
+import re
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -84,3 +87,34 @@ def test_bar_passes_every_position_at_its_velocity(delays, number):
     for n, velocity in enumerate(delays.VELOCITIES):
         ends = [first[which == n, p][seen[which == n, p]].mean() for p in (2, delays.POSITIONS - 3)]
         assert (ends[1] - ends[0]).item() == pytest.approx((delays.POSITIONS - 5) / velocity.item(), abs=6)
+
+
+@pytest.fixture(scope="module")
+def plasticity() -> ModuleType:
+    return example("plasticity")
+
+
+def test_the_window_of_the_example_is_its_closed_form(plasticity):
+    lags = plasticity.LAGS
+    closed = [0.01 * math.exp(-lag / 20) if lag >= 0 else -0.0105 * math.exp(lag / 20) for lag in lags]
+    assert plasticity.window(gc.zoo.PairSTDP(A_plus=0.01, A_minus=0.0105)) == pytest.approx(closed, abs=1e-6)
+
+
+def test_inhibition_reaches_the_rate_of_its_rule(plasticity):
+    rates = plasticity.balance(seconds=45, seed=0)
+    assert rates[0].mean() > 4 * plasticity.RATE
+    assert rates[-10:].mean(0) == pytest.approx(plasticity.RATE, rel=0.2)  # each of the 40 cells
+
+
+def test_correlated_inputs_win(plasticity):
+    last = plasticity.competition(seconds=30, seed=0)[-1]
+    assert last[: plasticity.CORRELATED].mean() > last[plasticity.CORRELATED :].mean() + 0.1
+
+
+def test_the_rules_of_the_documentation_run(tmp_path):
+    text = (EXAMPLES.parent / "docs" / "plasticity.md").read_text()
+    path = tmp_path / "plasticity.py"
+    path.write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
+    made = runpy.run_path(str(path))
+    assert made["model"].x_cell.A.grad.abs() > 0
+    assert all(made[name].states for name in ("STDP", "Normalised", "Rewarded", "STP", "Meta"))

@@ -88,17 +88,18 @@ def test_text_is_never_parsed():
         gc.param("a", "__import__('os').getcwd()")
 
 
+def test_places_are_part_of_a_symbol():
+    assert gc.state("x", on="pre") == gc.states("x y", on="pre")[0] != gc.state("x", on="post")
+    assert gc.state("x") != gc.state("x", on="synapse")
+    assert pickle.loads(pickle.dumps(gc.input("D", on="network"))).on == "network"
+
+
 LATER = {
     "noise": lambda: gc.noise("xi"),
     "shape": lambda: gc.state("v", shape=3),
-    "on": lambda: gc.states("v u", on="pre"),
-    "input on": lambda: gc.input("r", on="network"),
     "channel": lambda: gc.param("a", 1, per="channel"),
-    "sum": lambda: gc.sum(gc.weight, over="pre"),
-    "plasticity": lambda: gc.Plasticity("stdp"),
     "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
     "init": lambda: gc.init.fluctuation_driven(1),
-    "previous of a signal": lambda: gc.previous(gc.pre()),
 }
 
 

@@ -15,11 +15,11 @@ from typing import Literal
 from graphc.ir.errors import VerifyError
 from graphc.ir.graph import Carry, History, Input, Output
 from graphc.ir.node import Node, Value
-from graphc.ir.ops import Const, Project, ProjectTransposed, Read, Reduce, Time
+from graphc.ir.ops import Const, Pool, Project, ProjectTransposed, Read, Reduce, Spread, Time
 from graphc.ir.schedule import Buffer, Kernel, Schedule
 from graphc.ir.synapses import DelayedSynapses, Synapses
 
-Products = (Project, ProjectTransposed, Synapses, DelayedSynapses)
+Products = (Project, ProjectTransposed, Pool, Synapses, DelayedSynapses)
 
 
 @dataclass(slots=True)
@@ -29,7 +29,12 @@ class Group:
     nodes: tuple[Node, ...]
     axes: tuple[str, ...]
     size: int
-    product: Project | ProjectTransposed | Synapses | DelayedSynapses | None = None
+    product: Project | ProjectTransposed | Pool | Synapses | DelayedSynapses | None = None
+
+    @property
+    def sides(self) -> list[Spread]:
+        """The nodes that read a neuron where the loop goes over its synapses."""
+        return [n for n in self.nodes if isinstance(n, Spread) and n.side is not None]
 
     @property
     def operands(self) -> list[Value]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.node import Node, Value
-from graphc.ir.ops import Project
+from graphc.ir.ops import Pool, Project, Spread
 from graphc.ir.synapses import DelayedSynapses, Synapses
 
 from .address import Addresses, Members
 from .delayed import StepDelayed
 from .layout import Group, Layout, Sink
+from .pairs import write_pairs, write_pool
 from .rules import right_side
 from .synapses import StepSynapses
 
@@ -40,7 +43,7 @@ class Step:
             if group.product:
                 self._product(group)
             else:
-                self._loop(group.operands, group.nodes, sinks)
+                self._loop(group.operands, group.nodes, sinks, group.sides)
         self._end(layout.sinks[-1])
         for node in layout.delayed:
             with w.block("{", "}"):
@@ -76,6 +79,9 @@ class Step:
             return
         if isinstance(product, Synapses):
             self._synapses(product)
+            return
+        if isinstance(product, Pool):
+            write_pool(w, layout, self.at, self.members, product)
             return
         source, weight = product.operands
         result = product.result.name
@@ -125,11 +131,15 @@ class Step:
             here = [s for s in sinks if s.value.type.axes == axes]
             self._loop(list(dict.fromkeys(s.value for s in here)), (), here)
 
-    def _loop(self, operands: list[Value], nodes: tuple[Node, ...], sinks: list[Sink]) -> None:
-        """Write a loop over the rows of the block, and over their neurons."""
+    def _loop(
+        self, operands: list[Value], nodes: tuple[Node, ...], sinks: list[Sink], sides: Sequence[Spread] = ()
+    ) -> None:
+        """Write a loop over the rows of the block, and over their neurons or synapses."""
         w = self.w
-        widest = max((*operands, *(n.result for n in nodes)), key=lambda v: len(v.type.axes))
-        loads = [v for v in operands if self.at.is_loaded(v)]
+        results = [n.result for n in nodes if n.result.type.axes]
+        widest = max(results or (*operands, *(n.result for n in nodes)), key=lambda v: len(v.type.axes))
+        lists = {v for n in sides for v in n.operands[1:]}
+        loads = [v for v in operands if self.at.is_loaded(v) and v not in lists]
         checks = [s for s in sinks if s.kind == "check"]
         streamed = [s for s in sinks if s.kind == "output" and self.at.streams(s.name)]
         with w.block("for (int64_t _r = 0; _r < _rows; _r++) {", "}"):
@@ -141,6 +151,12 @@ class Step:
                     self._out_pointer(sink)
             if checks:
                 w.line(f"{self.at.real} _wrong = {self.at.zero};")
+            if sides:
+                write_pairs(self, nodes, loads, sinks, sides)
+                self._streams(streamed, self.layout.bound(widest))
+                if checks:
+                    self._report(checks, sinks, self.layout.bound(widest))
+                return
             ahead = [] if self.layout.size(widest) < 2 * PART else self._ahead(loads)
             if ahead or (streamed and self.layout.size(widest) >= 2 * PART):
                 self._parts(widest, loads, nodes, sinks, ahead, streamed)
@@ -178,15 +194,24 @@ class Step:
         checks = [self.printer.dialect.identifier(s.value.name) for s in sinks if s.kind == "check"]
         w.line("#pragma omp simd" + (" reduction(+:_wrong)" if checks else ""))
         with w.block(f"for (int64_t _n = {start}; _n < {end}; _n++) {{", "}"):
-            for value in loads:
-                n = "_n" if value.type.axes else "0"
-                self.declare(value, self.at.convert(self.at.kind(value), f"_row_{value.name}[{n}]"))
-            for node in nodes:
-                self.declare(node.result, right_side(node, self.printer))
-            for sink in sinks:
-                self._store(sink, sinks)
-            if checks:
-                w.line(f"_wrong += {' + '.join(f'({name} - {name})' for name in checks)};  // 0, or NaN")
+            self.element(loads, nodes, sinks)
+
+    def element(self, loads: list[Value], nodes: tuple[Node, ...], sinks: list[Sink]) -> None:
+        """Write what is done with element `_n`."""
+        checks = [self.printer.dialect.identifier(s.value.name) for s in sinks if s.kind == "check"]
+        for value in loads:
+            self.load(value.name, value, "_n" if value.type.axes else "0")
+        for node in nodes:
+            self.declare(node.result, right_side(node, self.printer))
+        for sink in sinks:
+            self._store(sink, sinks)
+        if checks:
+            self.w.line(f"_wrong += {' + '.join(f'({name} - {name})' for name in checks)};  // 0, or NaN")
+
+    def load(self, name: str, value: Value, index: str) -> None:
+        """Write a local variable with the element `index` of the row of `value`."""
+        text = self.at.convert(self.at.kind(value), f"_row_{value.name}[{index}]")
+        self.w.line(f"const {self.at.real} {self.printer.dialect.identifier(name)} = {text};", value.loc)
 
     def _streams(self, streamed: list[Sink], count: str, start: str = "") -> None:
         for sink in streamed:

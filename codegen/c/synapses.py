@@ -39,7 +39,7 @@ class StepSynapses:
         self.members.add(f"now_{self.node.result.name}", self.node.result, self.at.real)
         if self.node.over == "pre":
             self._scatter(events)
-        elif self.node.listed:
+        elif self.node.listed and not self.node.own:
             self._gather_lanes()
         else:
             self._gather()
@@ -153,14 +153,17 @@ class StepSynapses:
 
     def _rows(self, r: str) -> None:
         """Write pointers to the rows of the operands of both sides."""
-        for role in ("pre", "post"):
+        for role in ("pre", "post", "synapse"):
             for k, value in self._of(role):
+                if role == "synapse" and not value.type.batched:
+                    continue
                 kind = self.at.c_type(self.at.kind(value))
                 self.w.line(f"const {kind} *_row{k} = {self.at.row(value, r)};")
 
     def _declare(self, role: str, index: str) -> None:
         for k, value in self._of(role):
-            base = self.at.pointer(self.layout.inputs[value].source) if role == "synapse" else f"_row{k}"
+            shared = role == "synapse" and not value.type.batched
+            base = self.at.pointer(self.layout.inputs[value].source) if shared else f"_row{k}"
             text = self.at.convert(self.at.kind(value), f"{base}[{index}]")
             self.w.line(f"const {self.at.real} s{k} = {text};")
 

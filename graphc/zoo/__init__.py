@@ -1,10 +1,14 @@
-"""The model zoo: neurons of the literature, each a few lines of sympy, ready for `Network.population`.
+"""The model zoo: neurons and learning rules of the literature, each a few lines of sympy.
 
 Every neuron is a module-level value with its equations, units and source beside it. Override parameters where the
-population is made: ``net.population("hid", gc.zoo.LIF, 256, tau_mem=20 * ms)``.
+population is made: ``net.population("hid", gc.zoo.LIF, 256, tau_mem=20 * ms)``. A learning rule is a function of its
+numbers: ``net.connect("x", "hid", plasticity=gc.zoo.PairSTDP(tau_plus=15 * ms))``.
 """
 
+from collections.abc import Callable
+
 from graphc.neuron import Neuron
+from graphc.plasticity import Plasticity
 
 from .adaptive import ALIF, AdaptiveThreshold
 from .conductance import CoBaLIF
@@ -13,8 +17,10 @@ from .hodgkin_huxley import HodgkinHuxley
 from .izhikevich import IZHIKEVICH_CLASSES, Izhikevich, IzhikevichPublished
 from .leaky import LI, LIF, AlphaLIF, CuBaLIF
 from .oscillators import FitzHughNagumo, MorrisLecar
+from .plasticity import BCM, BennaFusi, EProp, Oja, SuperSpikeRule, TsodyksMarkram
 from .quadratic import QIF, Theta
 from .rate import CTRNN
+from .stdp import CalciumRule, InhibitorySTDP, PairSTDP, RewardSTDP, TripletSTDP, VoltageSTDP
 
 ALL: dict[str, Neuron] = {
     neuron.name: neuron
@@ -40,24 +46,56 @@ ALL: dict[str, Neuron] = {
 }
 """Every neuron of the zoo by name."""
 
+RULES: dict[str, Callable[..., Plasticity]] = {
+    rule.__name__: rule
+    for rule in (
+        TsodyksMarkram,
+        PairSTDP,
+        TripletSTDP,
+        VoltageSTDP,
+        CalciumRule,
+        InhibitorySTDP,
+        RewardSTDP,
+        EProp,
+        SuperSpikeRule,
+        BCM,
+        Oja,
+        BennaFusi,
+    )
+}
+"""Every learning rule of the zoo by name."""
+
 __all__ = [
     "ALIF",
     "ALL",
+    "BCM",
     "CTRNN",
     "EIF",
     "IZHIKEVICH_CLASSES",
     "LI",
     "LIF",
     "QIF",
+    "RULES",
     "AdEx",
     "AdaptiveThreshold",
     "AlphaLIF",
+    "BennaFusi",
+    "CalciumRule",
     "CoBaLIF",
     "CuBaLIF",
+    "EProp",
     "FitzHughNagumo",
     "HodgkinHuxley",
+    "InhibitorySTDP",
     "Izhikevich",
     "IzhikevichPublished",
     "MorrisLecar",
+    "Oja",
+    "PairSTDP",
+    "RewardSTDP",
+    "SuperSpikeRule",
     "Theta",
+    "TripletSTDP",
+    "TsodyksMarkram",
+    "VoltageSTDP",
 ]
