@@ -35,6 +35,9 @@ from .base import Request, Rule
 from .build import dependents
 from .paths import CROSSING, sources_of
 
+STAYS = "back in time through its target"
+"""In a note: what a population keeps goes to others within the step alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Localize:
@@ -110,7 +113,9 @@ class _Local:
         if self.rule.name == "sltt":
             return self._without_time()
         filters = self._filters()
+        synapses = self._stop_synapses()
         for node in self.graph.nodes:
+            node = node.substitute(synapses)
             self.nodes += self._crossing(node, filters) if isinstance(node, CROSSING) else [node]
         self._clone(filters)
         outputs = tuple(self._output(o) for o in self.graph.outputs)
@@ -121,6 +126,15 @@ class _Local:
             outputs=outputs,
             carries=tuple(self.carries),
         )
+
+    def _stop_synapses(self) -> dict[Value, Value]:
+        """Stop the states of synapses, such as weights that a rule changes: they belong to two neurons at once."""
+        new: dict[Value, Value] = {}
+        for carry in self.graph.carries:
+            if len(carry.current.type.axes) == 2:
+                self.nodes.append(self._stop_of(carry.current, new))
+                self.notes.append(f"dropped: back in time through {carry.name}, a state of synapses")
+        return new
 
     def _without_time(self) -> Graph:
         """Return the graph whose states and reads are all stopped."""
@@ -231,17 +245,16 @@ class _Local:
                 continue
             if not self._depends_on_carry(node.result):
                 continue  # what the target keeps nothing of, passes within the step
-            problem = self._not_linear(node.result)
+            problem = None
             if node.result.type.axes in read_by_others:
-                problem = problem or "which sends to others"
+                problem = "which sends to others"
+            problem = problem or self._not_linear(node.result)
             if self.rule.name == "ottt":
                 problem = problem or "as the rule has it"
             if problem is None:
                 found[node.result] = node
             else:
-                self.notes.append(
-                    f"dropped: from {node.result.name} back in time to {z.name}, through a target {problem}"
-                )
+                self.notes.append(f"dropped: from {node.result.name} {STAYS} to {z.name}, {problem}")
         return found
 
     def _block(self, drive: Value) -> set[Value]:
