@@ -103,7 +103,7 @@ def draw(histories: dict[str, list[list[float]]], peaks: dict[str, list[float]],
 def main() -> None:
     """Train both ways from the same weights on the same batches, and report accuracies and memory."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--epochs", type=int, default=20)
+    arguments.add_argument("--epochs", type=int, default=30)
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
     if not (DATA / "train.npz").exists():

@@ -24,8 +24,6 @@ OUT = Path(__file__).parents[1] / "examples" / "out"
 
 # --- store and recall -------------------------------------------------------------------------------
 SEGMENT, SEGMENTS, LINES = 50, 5, 10  # ms, segments of a trial, input neurons of bit 0, of bit 1, of store, of recall
-REC = 0.15
-LRM = 5e-3
 NEURONS = 60  # half of them adapt
 
 v, a = gc.states("v a")
@@ -48,7 +46,7 @@ def memory() -> gc.Network:
     net.population("hid", LSNN, NEURONS, beta=[0.0] * (NEURONS // 2) + [0.08] * (NEURONS // 2))
     net.population("out", gc.zoo.LI, 2, tau_mem=20 * ms)
     net.connect("x", "hid", weight=gc.Normal(0.0, 0.35))
-    net.connect("hid", "hid", delay=1, weight=gc.Normal(0.0, REC / NEURONS**0.5))
+    net.connect("hid", "hid", delay=1, weight=gc.Normal(0.0, 0.6 / NEURONS**0.5))
     net.connect("hid", "out", weight=gc.Normal(0.0, 1 / NEURONS**0.5))
     net.output("out")
     return net
@@ -72,7 +70,7 @@ def learn_memory(learn: object, rounds: int, seed: int, name: str, batch: int = 
     torch.manual_seed(seed)
     model = gc.compile(memory(), learn=learn, target="c")
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LRM)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     errors = []
     bar = tqdm(range(rounds), desc=name)
     for _ in bar:
@@ -89,17 +87,17 @@ def learn_memory(learn: object, rounds: int, seed: int, name: str, batch: int = 
 
 # --- spike times ------------------------------------------------------------------------------------
 INPUTS, STEPS = 200, 500
-SCALE, LR = 0.03, 3e-4
+STRONGEST, RATE = 0.03, 3e-4
 TIMES = (100, 190, 260, 350, 430)  # ms
 
 
-def detector(scale) -> gc.Network:
+def detector() -> gc.Network:
     """Return one neuron, and its spikes as van Rossum's distance sees them: filtered with 10 ms."""
     net = gc.Network(dt=1 * ms)
     net.input("x", INPUTS)
     net.population("cell", gc.zoo.CuBaLIF, 1, tau_mem=10 * ms, tau_syn=5 * ms)
     net.population("filtered", gc.zoo.LI, 1, tau_mem=10 * ms)
-    net.connect("x", "cell", weight=gc.Uniform(0.0, scale))
+    net.connect("x", "cell", weight=gc.Uniform(0.0, STRONGEST))
     net.connect("cell", "filtered", weight=1.0, learn=False)
     net.output("filtered")
     return net
@@ -108,14 +106,14 @@ def detector(scale) -> gc.Network:
 def learn_times(rounds: int, seed: int, chunk: int = 50) -> tuple[list[float], list[list[int]]]:
     """Train the neuron on one frozen pattern that goes by in pieces; return the distances and the spikes, per round."""
     torch.manual_seed(seed)
-    model = gc.compile(detector(SCALE), learn=gc.learn.BlockDiagonal(), target="c")
+    model = gc.compile(detector(), learn=gc.learn.BlockDiagonal(), target="c")
     pattern = (torch.rand(STEPS, 1, INPUTS) < 0.01).float()
     wanted, level = torch.zeros(STEPS, 1, 1), 0.0
     decay = torch.exp(torch.tensor(-1 / 10)).item()
     for t in range(STEPS):
         level = decay * (level + (t in TIMES))
         wanted[t] = level
-    optimizer = torch.optim.Adam([model.x_cell.weight], lr=LR)
+    optimizer = torch.optim.Adam([model.x_cell.weight], lr=RATE)
     distances, raster = [], []
     for _ in tqdm(range(rounds), desc="SuperSpike"):
         optimizer.zero_grad()

@@ -41,8 +41,8 @@ def test_spike_times_are_learned_from_pieces_of_a_pattern(monkeypatch):
     monkeypatch.setattr(eprop, "INPUTS", 50)
     monkeypatch.setattr(eprop, "STEPS", 100)
     monkeypatch.setattr(eprop, "TIMES", (60,))
-    monkeypatch.setattr(eprop, "SCALE", 0.12)
-    monkeypatch.setattr(eprop, "LR", 3e-3)
+    monkeypatch.setattr(eprop, "STRONGEST", 0.12)
+    monkeypatch.setattr(eprop, "RATE", 3e-3)
     distances, raster = eprop.learn_times(rounds=12, seed=0)
     assert len(raster[0]) > len(raster[-1]) > 0
     assert distances[-1] < 0.7 * distances[0]
