@@ -65,7 +65,7 @@ def test_a_stream_of_recordings_learns_what_whole_ones_teach(monkeypatch):
     spikes = (torch.rand(60, 3, 4, generator=generator) < 0.3).float()
     labels = torch.randint(6, (60, 3), generator=generator)
     gradients = []
-    for chunk in (25, 60):
+    for chunk in (25, 0):
         torch.manual_seed(0)
         model = gc.compile(online.net, learn=gc.learn.BlockDiagonal(), target="c")
         online.stream(model, spikes, labels, chunk)
