@@ -5,21 +5,15 @@ recording before it changes a weight; block-diagonal traces learn from the recor
 `CHUNK` steps, in memory that does not depend on how long it goes on.
 """
 
-import argparse
-import sys
-import time
-from pathlib import Path
-
 import matplotlib
 import torch
-from ecg import DATA, OUT, SEGMENTS, SKIP, accuracies, load, net
+from ecg import SKIP, accuracies
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 import graphc as gc
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 CHUNK = 50  # steps from one learning signal to the next
 LENGTHS = (100, 200, 500, 1000, 2000, 5000)
