@@ -329,3 +329,24 @@ def test_a_weight_changed_in_a_step_acts_from_the_next_one(target):
     run = compiled(told(rule), target, learn=None).run({"pre": one, "post": post}, record=["dst.x", "src_dst.weight"])
     assert run.records["dst.x"][:, 0, 0].tolist() == [0.5, 0.5, 1.5, 1.5]
     assert run.records["src_dst.weight"][:, 0, 0, 0].tolist() == [0.5, 1.5, 1.5, 1.5]
+
+
+QUIET = {
+    "both": pair_rule(bounds=(0, 1)),
+    "arrivals": gc.Plasticity("arrivals", ode=traces(xq=15), on_pre={w: w - 0.04 * xq}, on_post={xq: xq + 1}),
+    "spikes": gc.Plasticity("spikes", ode=traces(xp=20), on_pre={xp: xp + 1}, on_post={w: w + 0.05 * xp}),
+}
+
+
+@pytest.mark.parametrize("post_rate", [0.03, 0.6])
+@pytest.mark.parametrize("connectivity", [gc.Dense(), gc.Sparse(mask=np.tile(MASK, 4))], ids=["matrix", "list"])
+@pytest.mark.parametrize("name", QUIET)
+def test_c_passes_over_synapses_that_no_spike_reaches(name, connectivity, post_rate):
+    net = told(QUIET[name], post=4 * POST, connectivity=connectivity)
+    given = {"pre": spikes(PRE, 0.1, 1), "post": spikes(4 * POST, post_rate, 2)}
+    model = compiled(net, "c", learn=None)
+    assert "_spiked[_e]" in model.source("forward") or "continue;" in model.source("forward") or name == "arrivals"
+    found = model.run(given).state["src_dst.weight"]
+    whole = compiled(net, "reference", learn=None).run(given).state["src_dst.weight"]
+    assert (found != 0.5).double().mean() > 0.2
+    torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-12)
