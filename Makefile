@@ -32,7 +32,7 @@ demo: setup
 # by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.
 test: setup $(OLDEST)/.ready
 	$(PYTEST) -m "not interpret and not gpu"
-	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 $(PYTEST) -m "interpret"
+	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret"
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
 	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead"
 

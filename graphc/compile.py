@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.ir import DeclarationError, Loc, Precision, Program, TargetError
 from graphc.ir.errors import GraphcWarning
-from graphc.passes import Observer, Request, check_options, pipeline, run_passes
+from graphc.passes import Observer, Request, Rule, check_options, pipeline, run_passes
 from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
-from .learn import BPTT
+from .learn import BPTT, Learning, Online
+from .learn_check import check_rule, set_feedback
 from .lower import lower
+from .names import did_you_mean
 from .network import Network
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def compile(
 
     Args:
         network: what to compile.
-        learn: None for simulation, "bptt" or gc.learn.BPTT(...) for gradients.
+        learn: None for simulation, "bptt" or gc.learn.BPTT(...) for gradients, or an online rule:
+            gc.learn.BlockDiagonal(...), SnAp1, OTTT, SLTT or RTRL.
         target: "auto" (triton for CUDA tensors, else c), "c", "triton" or "reference".
         dtype: torch.float32 (default) or torch.float64; later `model.to(dtype)` changes it. torch.bfloat16 and
             torch.float16 are precisions: states stay in float32.
@@ -74,18 +77,31 @@ def compile(
         )
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
-    learned = frozenset(p.name for p in compiler.lowered(()).parameters if p.learn) if learning else frozenset()
-    program = compiler.program(Request(wrt=learned, lists=target != "triton"))
+    rule = _rule(network, learning)
+    lists = target != "triton"
+    parameters = (
+        compiler.program(Request(lists=lists, rule=rule)).parameters if rule else compiler.lowered(()).parameters
+    )
+    learned = frozenset(p.name for p in parameters if p.learn) if learning else frozenset()
+    program = compiler.program(Request(wrt=learned, lists=lists, rule=rule))
     import torch
 
     from graphc.runtime import Model, Options  # torch is imported here, not at `import graphc`
 
+    if rule is not None:
+        program = with_traces(compiler, program, learned, lists, rule)
+
     if dtype is None or chosen == str(dtype).removeprefix("torch."):
         dtype = torch.float32
     options = Options(chosen, tuple(sorted(layout.items())))
-    if learning:
+    if isinstance(learning, BPTT):
         options = replace(options, checkpoint=learning.checkpoint, memory_budget=learning.memory_budget)
-    return Model(compiler, program, target, dtype, learning is not None, options)
+    if isinstance(learning, Online):
+        options = replace(options, rule=rule, chunk=learning.chunk)
+    model = Model(compiler, program, target, dtype, learning is not None, options)
+    if isinstance(learning, Online) and isinstance(learning.feedback, Mapping):
+        set_feedback(model, learning.feedback)
+    return model
 
 
 def _precision(dtype: Any, precision: str | None) -> Precision:
@@ -103,12 +119,47 @@ def _precision(dtype: Any, precision: str | None) -> Precision:
     )
 
 
-def _learning(learn: Any) -> BPTT | None:
-    if learn is None or isinstance(learn, BPTT):
+def _learning(learn: Any) -> Learning | None:
+    if learn is None or isinstance(learn, (BPTT, Online)):
         return learn
     if learn == "bptt":
         return BPTT()
-    raise DeclarationError(f"learn={learn!r} names no learning", Loc.caller(), 'use None, "bptt" or gc.learn.BPTT(...)')
+    raise DeclarationError(
+        f"learn={learn!r} names no learning",
+        Loc.caller(),
+        'use None, "bptt", or a rule of gc.learn such as gc.learn.BlockDiagonal()',
+    )
+
+
+def with_traces(
+    compiler: NetworkCompiler, program: Program, learned: frozenset[str], lists: bool, rule: Rule
+) -> Program:
+    """Return `program` with the traces of `rule` among its states.
+
+    Raises:
+        DeclarationError: no trace reaches a parameter that learns, or the rule carries no such trace.
+    """
+    from graphc.runtime.online import driven, trace_states
+
+    found = compiler.program(driven(Request(wrt=learned, lists=lists, rule=rule), program.states))
+    check_rule(program, found, learned, rule)
+    return replace(program, states=program.states + trace_states(found.traces))
+
+
+def _rule(network: Network, learning: Learning | None) -> Rule | None:
+    """Return the paths that gradients take, None for all of them."""
+    if not isinstance(learning, Online):
+        return None
+    if not isinstance(learning.feedback, Mapping):
+        return Rule(learning.rule, learning.feedback)
+    for name in learning.feedback:
+        if name not in network.connections:
+            raise DeclarationError(
+                f"feedback is given for {name!r}, which is no connection",
+                Loc.caller(),
+                did_you_mean(name, network.connections) or f"connections are {', '.join(network.connections)}",
+            )
+    return Rule(learning.rule, "given", tuple(learning.feedback))
 
 
 @dataclass

@@ -47,7 +47,13 @@ if TYPE_CHECKING:
 
 
 def explain(
-    network: Network, stages: Sequence[tuple[str, Program]], build: Build, key: str, steps: int, batch: int
+    network: Network,
+    stages: Sequence[tuple[str, Program]],
+    build: Build,
+    key: str,
+    steps: int,
+    batch: int,
+    rule: Sequence[str] = (),
 ) -> str:
     """Return every section of ``model.explain()``.
 
@@ -58,6 +64,7 @@ def explain(
         key: the key in words.
         steps: T of the call whose memory is predicted.
         batch: B of that call.
+        rule: lines about an online learning rule.
     """
     discrete = next(program for _, program in stages if program.stage != "declared")
     program = stages[-1][1]
@@ -73,6 +80,8 @@ def explain(
         (f"memory of a call of {steps} steps, {batch} samples, predicted", memory(build, steps, batch)),
         ("notes of the passes", [f"{about}: {line}" for about, line in program.notes]),
     ]
+    if rule:
+        sections.insert(2, ("learning rule: what it carries from step to step, and what it drops", list(rule)))
     parts = [f"shown for {key}", str(card)]
     parts += [f"{title}\n" + "\n".join(f"  {line}" for line in lines or ["none"]) for title, lines in sections]
     return "\n\n".join(parts) + "\n"

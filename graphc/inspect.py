@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graphc.ir import GraphcError, Schedule, TargetError, show
 
 from .explain import explain
+from .explain_learning import learning
 from .names import did_you_mean
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Inspection:
             return _ptx(build, plan, half == "backward")
         return f"{COMMENT[build.key.target]} {half} of {describe(build.key)}\n{build.texts[half]}"
 
-    def explain(self, *, steps: int = 1, batch_size: int = 1, **key: Any) -> str:
+    def explain(self, *, steps: int = 1, batch_size: int = 1, latex: bool = False, **key: Any) -> str:
         """Return what this model computes and how, in words; memory is predicted for a call of this size."""
         from graphc.runtime.arguments import check_count
 
@@ -84,7 +85,8 @@ class Inspection:
             check_count(name, count)
         build = self._build(**key)
         stages = self.compiler.stages(build.key.request)
-        return explain(self.compiler.network, stages, build, describe(build.key), steps, batch_size)
+        rule = learning(self.compiler, build, latex)
+        return explain(self.compiler.network, stages, build, describe(build.key), steps, batch_size, rule)
 
     def verify(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Certificate:
         """Return how this target compares with the float64 reference on `inputs`."""

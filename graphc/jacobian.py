@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import sympy
 
-from graphc.ir import Graph, Map, Node, Program, Reset, Spike, Spread, Value, symbol
-
-LONGEST = 40  # operations up to which an entry is written out
+from graphc.ir import Program
+from graphc.passes.jacobian import NONZERO, derivatives
 
 Entries = dict[tuple[str, str], sympy.Expr]
 
@@ -28,42 +27,12 @@ def step_jacobian(program: Program) -> Entries:
     for source in graph.carries:
         if source.current.type.dtype != "real":
             continue
-        derivatives = _forward(graph, source.current)
+        found = derivatives(graph, source.current)
         for carry in graph.carries:
-            entry = derivatives.get(carry.next, sympy.S.Zero)
+            entry = found.get(carry.next, sympy.S.Zero)
             if entry != 0 and carry.current.type.dtype == "real":
                 entries[carry.name, source.name] = entry
     return entries
-
-
-NONZERO = sympy.Symbol("nonzero")
-
-
-def _forward(graph: Graph, start: Value) -> dict[Value, sympy.Expr]:
-    """Return the derivative of every value of `graph` with respect to `start`, where it is not zero."""
-    found: dict[Value, sympy.Expr] = {start: sympy.S.One}
-    for node in graph.nodes:
-        if any(v in found for v in node.operands):
-            total = sympy.Add(*(_local(node, k) * found[v] for k, v in enumerate(node.operands) if v in found))
-            if total != 0:
-                found[node.result] = total if total.count_ops() <= LONGEST and not total.has(NONZERO) else NONZERO
-    return found
-
-
-def _local(node: Node, index: int) -> sympy.Expr:
-    """Return the derivative of a node with respect to one operand."""
-    operand = node.operands[index]
-    match node:
-        case Map(expr=expr):
-            return sympy.diff(expr, symbol(operand))
-        case Reset(operands=(v, z, r)):
-            parts = (1 - symbol(z), symbol(r) - symbol(v), symbol(z))
-            return parts[index]
-        case Spike() if index == 0:
-            return sympy.Symbol(f"z'({operand.name})")
-        case Spread():
-            return sympy.S.One
-    return sympy.S.Zero
 
 
 def show_jacobian(entries: Mapping[tuple[str, str], sympy.Expr]) -> list[str]:

@@ -8,6 +8,7 @@ from .ops import (
     C,
     Const,
     Count,
+    Diagonal,
     Map,
     Ode,
     OdeSystem,
@@ -24,12 +25,14 @@ from .ops import (
     StopGradient,
     Test,
     Time,
+    Via,
     symbol,
 )
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, Stage, StepBuffer, Storage
 from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
+from .traces import Driver, State, Trace
 from .types import Type, join
 from .verify import verify
 
@@ -43,6 +46,8 @@ __all__ = [
     "DeclarationError",
     "DelayedSynapses",
     "DeviceSpec",
+    "Diagonal",
+    "Driver",
     "Graph",
     "GraphcError",
     "History",
@@ -73,6 +78,7 @@ __all__ = [
     "Spike",
     "Spread",
     "Stage",
+    "State",
     "StepBuffer",
     "StopGradient",
     "Storage",
@@ -83,9 +89,11 @@ __all__ = [
     "Test",
     "Time",
     "Total",
+    "Trace",
     "Type",
     "Value",
     "VerifyError",
+    "Via",
     "final",
     "gradient",
     "initial",

@@ -71,6 +71,10 @@ class NonFiniteError(GraphcError):
     """A state became NaN or infinite during a run."""
 
 
+class StaleError(GraphcError, RuntimeError):
+    """Something that the backward half of a call reads was changed after its forward half."""
+
+
 class GraphcWarning(UserWarning):
     """Something legal that is rarely meant."""
 

@@ -41,13 +41,22 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carry:
-    """A state, `current` before a step and `next` after it. `init` and `final` name tensors; no init is zero."""
+    """A state, `current` before a step and `next` after it. `init` and `final` name tensors; no init is zero.
+
+    A `virtual` one exists for gradients only: no value but its own next depends on it.
+    """
 
     name: str
     current: Value
     next: Value
     init: str | None
     final: str | None
+    virtual: bool = False
+
+    @property
+    def given(self) -> str | None:
+        """The tensor it starts from; None where it starts from zero."""
+        return None if self.virtual else self.init
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,6 +17,7 @@ from .node import Node, Value
 from .ops import (
     Const,
     Count,
+    Diagonal,
     Map,
     Outer,
     Pool,
@@ -31,6 +32,7 @@ from .ops import (
     StopGradient,
     Test,
     Time,
+    Via,
 )
 from .program import Program, Region
 from .synapses import DelayedSynapses, Place, Synapses, Take, Total
@@ -114,7 +116,7 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     def zeros(value: Value, *lead: int) -> torch.Tensor:
         return torch.zeros((*lead, *shape(value)), dtype=mode.dtype, device=device)
 
-    state = {c.current: _cast(env[c.init], mode) if c.init else zeros(c.current) for c in graph.carries}
+    state = {c.current: _cast(env[c.given], mode) if c.given else zeros(c.current) for c in graph.carries}
     past = {h.name: list(_cast(env[h.init], mode) if h.init else zeros(h.value, h.depth)) for h in graph.histories}
     written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
@@ -210,8 +212,12 @@ class _Step:
                 return torch.where(z.detach() > 0, n.detach(), torch.clamp(count - 1, min=0)).to(self.mode.dtype)
             case StopGradient():
                 return args[0] if self.mode.relaxed else args[0].detach()
+            case Via():
+                return args[0] + sum(a - a.detach() for a in args[1:])
+            case Diagonal():
+                return torch.diagonal(args[0], dim1=-2, dim2=-1)
             case Project():
-                return args[0] @ args[1]
+                return _project(*args)
             case ProjectTransposed():
                 return args[0] @ args[1].transpose(-1, -2)
             case Outer():
@@ -276,6 +282,13 @@ class _Step:
             else:
                 self._propagators[key] = matrix_exp(a)
         return self._propagators[key].select(-2, node.row).select(-1, node.column)
+
+
+def _project(z: torch.Tensor, w: torch.Tensor, feedback: torch.Tensor | None = None) -> torch.Tensor:
+    if feedback is None:
+        return z @ w
+    back = z @ feedback.detach()
+    return z.detach() @ w + (back - back.detach())
 
 
 def _fires(condition: torch.Tensor, strict: bool) -> torch.Tensor:

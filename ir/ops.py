@@ -131,11 +131,43 @@ class StopGradient(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Project(Node):
-    """Synaptic drive ``z @ W``, operands (z, W) with W of axes (pre, post)."""
+class Via(Node):
+    """The value of the first operand, whose gradient goes to every operand: equal values by several paths.
+
+    A learning rule names by it which paths carry its gradient; the adjoint removes it.
+    """
 
     def infer_type(self) -> Type:
-        z, w = (v.type for v in self.operands)
+        return self.operands[0].type
+
+    def verify(self) -> None:
+        Node.verify(self)
+        if any(v.type.axes != self.result.type.axes for v in self.operands):
+            self.fail("joins paths over different axes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Diagonal(Node):
+    """The weights of every neuron to itself, operand W of axes (pre, pre); prologue only."""
+
+    def infer_type(self) -> Type:
+        (w,) = (v.type for v in self.operands)
+        if len(w.axes) != 2 or w.axes[0] != w.axes[1]:
+            self.fail(f"takes the diagonal of {w}")
+        return Type("real", False, w.axes[:1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Project(Node):
+    """Synaptic drive ``z @ W``, operands (z, W) with W of axes (pre, post).
+
+    A third operand B, like W, is feedback: gradients go back to z through B instead of W. The adjoint drops it.
+    """
+
+    def infer_type(self) -> Type:
+        z, w, *feedback = (v.type for v in self.operands)
+        if any(b != w for b in feedback):
+            self.fail(f"has weights {w} and feedback {feedback[0]}")
         if len(w.axes) != 2 or z.axes != w.axes[:1]:
             self.fail(f"multiplies {z} with {w}")
         return Type("real", z.batched, w.axes[1:])

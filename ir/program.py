@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .graph import Graph
 from .loc import Loc
+from .traces import Driver, Trace
 from .types import Type
 
 RegionKind = Literal["once", "steps", "reverse", "all_steps"]
@@ -89,6 +90,8 @@ class Program:
         initial: a `once` graph from parameters and draws to the initial states; one it does not write starts at 0.
         draws: tensors drawn, or set, anew for every initial state.
         regions: what runs, in order; `once` regions first, backward regions last.
+        drivers: what eligibility traces accumulate, where a learning rule asks for them.
+        traces: the traces themselves, of drivers and states that are not zero.
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
         applied: what learning rules leave in parameters.
         notes: lines for `explain()`, by the pass that wrote them.
@@ -106,6 +109,8 @@ class Program:
     regions: tuple[Region, ...]
     card: tuple[tuple[str, str], ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
+    drivers: tuple[Driver, ...] = ()
+    traces: tuple[Trace, ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
 

@@ -9,6 +9,7 @@ import sympy
 
 from .drawn import Drawn
 from .node import Node, Value
+from .ops import Diagonal
 from .types import Type
 
 Role = Literal["pre", "post", "synapse"]
@@ -187,4 +188,4 @@ class Total(Node):
             self.fail("makes no vector")
 
 
-PREPARES = (Take, Place, Total)
+PREPARES = (Take, Place, Total, Diagonal)

@@ -23,6 +23,7 @@ from .ops import (
     StopGradient,
     Test,
     Time,
+    Via,
 )
 from .program import Program, Region, initial
 from .synapses import PREPARES, DelayedSynapses, Synapses
@@ -48,8 +49,8 @@ _ALWAYS: frozenset[type[Node]] = frozenset(
     }
 )
 LEGAL: dict[str, frozenset[type[Node]]] = {
-    "declared": _ALWAYS | {Ode, StopGradient, *PREPARES},
-    "discrete": _ALWAYS | {StopGradient, Propagator, *PREPARES},
+    "declared": _ALWAYS | {Ode, StopGradient, Via, *PREPARES},
+    "discrete": _ALWAYS | {StopGradient, Via, Propagator, *PREPARES},
     "differentiated": _ALWAYS | {StopGradient, Propagator, *PREPARES},
 }
 """Which ops may stand at each stage: `Ode` until discretize, `StopGradient` until the adjoint."""
@@ -95,7 +96,7 @@ def _verify_region(region: Region, program: Program, known: set[str]) -> None:
         raise VerifyError(f"graph {graph.name!r} runs {region.kind} and has carries")
     if not region.backward:
         sources = [i.source for i in graph.inputs]
-        sources += [c.init for c in graph.carries if c.init] + [h.init for h in graph.histories if h.init]
+        sources += [c.given for c in graph.carries if c.given] + [h.init for h in graph.histories if h.init]
         for source in sources:
             if source not in known:
                 raise VerifyError(f"graph {graph.name!r} reads {source!r}, which nothing before it writes")

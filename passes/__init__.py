@@ -1,6 +1,6 @@
 """Passes: each takes a Program and returns a Program."""
 
-from .base import Observer, Pass, Request, run_passes
+from .base import Observer, Pass, Request, Rule, run_passes
 from .pipeline import pipeline
 from .schedule import check_precision, schedule
 from .storage import keep_exact
@@ -10,6 +10,7 @@ __all__ = [
     "Observer",
     "Pass",
     "Request",
+    "Rule",
     "check_options",
     "check_precision",
     "keep_exact",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import sympy
 
@@ -12,18 +13,18 @@ from graphc.ir import (
     Const,
     Count,
     DelayedSynapses,
+    Driver,
     Graph,
+    GraphcError,
     History,
     Input,
     Map,
     Names,
     Node,
-    Outer,
     Output,
     Pool,
     Program,
     Project,
-    ProjectTransposed,
     Read,
     Region,
     Reset,
@@ -34,6 +35,7 @@ from graphc.ir import (
     Test,
     Time,
     Value,
+    Via,
     gradient,
     symbol,
 )
@@ -41,6 +43,7 @@ from graphc.ir.ops import C
 
 from .adjoint_synapses import (
     differentiate_delayed,
+    differentiate_product,
     differentiate_spread,
     differentiate_synapses,
     reads_of_delayed,
@@ -48,6 +51,11 @@ from .adjoint_synapses import (
 )
 from .base import Request
 from .build import Builder, dependents
+from .paths import crossed, driving, unstopped, without_filters
+from .traces import states_of, traces_of
+
+Channel = Literal["both", "total", "instant"]
+"""Which gradient a rule of differentiation is handed: the whole, or the part that came within the step."""
 
 _OPAQUE: tuple[type[Node], ...] = (StopGradient, Test, Count)
 
@@ -74,35 +82,26 @@ class Adjoint:
             return program
         once, steps = program.regions
         if not self.request.wrt:
-            return program.with_regions([once, _unstopped(steps)], "differentiated")
+            plain = unstopped(replace(steps, graph=without_filters(steps.graph)))
+            return program.with_regions([once, plain], "differentiated")
         active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
-        forward, backward = Reverse(steps.graph, active, self.request).run()
+        reverse = Reverse(steps.graph, active, self.request)
+        forward, backward = reverse.run()
         regions = [
             once,  # torch differentiates it, what it stops included
-            _unstopped(replace(steps, graph=forward)),
+            unstopped(replace(steps, graph=without_filters(forward))),
             Region("reverse", backward, backward=True),
         ]
+        if reverse.drivers:
+            states = states_of(steps.graph, reverse.relevant)
+            traces = traces_of(steps.graph, states, reverse.drivers, reverse.local)
+            program = replace(program, drivers=tuple(reverse.drivers), traces=tuple(traces))
         return program.with_regions(regions, "differentiated")
 
 
 def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
     """Return the values of the prologue that depend on what `wrt` names."""
-    return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], ())
-
-
-def _unstopped(region: Region) -> Region:
-    """Return `region` with every StopGradient replaced by its operand."""
-    new: dict[Value, Value] = {}
-    nodes = []
-    for node in region.graph.nodes:
-        node = node.substitute(new)
-        if isinstance(node, StopGradient):
-            new[node.result] = node.operands[0]
-        else:
-            nodes.append(node)
-    if not new:
-        return region
-    return replace(region, graph=region.graph.with_nodes(nodes).substitute_results(new))
+    return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], (StopGradient,))
 
 
 class Reverse:
@@ -119,7 +118,13 @@ class Reverse:
         self.outputs: list[Output] = []
         self.carries: list[Carry] = []
         self.histories: list[History] = []
+        self.local = request.rule is not None and request.rule.local
+        self.channel: Channel = "both"
+        self.instant: dict[Value, list[Value]] = {}
+        self.drivers: list[Driver] = []
         self.relevant = self._relevant(set(active))
+        self.sources = driving(self.forward, self.relevant) if request.drivers else set()
+        self.crossed = crossed(self.forward, self.relevant) if self.local else set()
         self.delayed = reads_of_delayed(forward)
 
     def _relevant(self, active: set[str]) -> set[Value]:
@@ -148,9 +153,7 @@ class Reverse:
         self._seed()
         for node in reversed(self.forward.nodes):
             if node.result in self.relevant:
-                total = self._gradient(node.result)
-                if total is not None:
-                    self._differentiate(node, total)
+                self._visit(node)
         self._finish()
         saves = tuple(Output(name, v, "sequence") for v, name in self.saved.items())
         forward = replace(self.forward, outputs=self.forward.outputs + saves)
@@ -163,6 +166,26 @@ class Reverse:
             tuple(self.histories),
         )
 
+    def _visit(self, node: Node) -> None:
+        """Differentiate `node`; under a local rule what came within the step also goes on by itself.
+
+        Only that part leaves the neuron, over connections within the step. What came from later steps stays in it.
+        """
+        total = self._gradient(node.result)
+        if total is None:
+            return
+        within = self.instant.get(node.result, []) if self.local else []
+        if not self.local or within == self.parts[node.result]:
+            self.channel = "both"
+            self._differentiate(node, total)
+            return
+        self.channel = "total"
+        self._differentiate(node, total)
+        if within and node.result in self.crossed:
+            self.channel = "instant"
+            self._differentiate(node, self.build.total(f"d_{node.result.name}_now", within))
+        self.channel = "both"
+
     def _seed(self) -> None:
         """Collect what arrives from outside the step: gradients of outputs, of the next step and of later reads."""
         for output in self.forward.outputs:
@@ -171,6 +194,7 @@ class Reverse:
                 value = self.build.new(f"d_{output.name}", output.value.type.with_dtype("real"), output.value)
                 self._declare(Input(name, value, "sequence"))
                 self.add(output.value, value)
+        self.channel = "total"
         self.arriving: dict[str, Value] = {}
         for carry in self.forward.carries:
             if carry.current in self.relevant:
@@ -192,6 +216,7 @@ class Reverse:
                 read = Read(result=result, history=name, delay=node.delay)
                 if history.value in self.relevant:
                     self.add(history.value, self.build.add(read))
+        self.channel = "both"
 
     def _declare(self, item: Input) -> Value:
         self.inputs[item.source] = item
@@ -200,7 +225,19 @@ class Reverse:
 
     def add(self, value: Value, part: Value) -> None:
         """Let the gradient `part` arrive at `value`."""
-        self.parts.setdefault(value, []).append(part)
+        if self.channel != "instant":
+            self.parts.setdefault(value, []).append(part)
+        if self.local and self.channel != "total":
+            self.instant.setdefault(value, []).append(part)
+
+    def cross(self, value: Value, part: Node) -> None:
+        """Let the gradient that `part` makes arrive at another neuron's `value`, unless it came from later steps."""
+        if self.channel == "total":
+            return
+        made = self.build.add(part)
+        self.parts.setdefault(value, []).append(made)
+        if self.local:
+            self.instant.setdefault(value, []).append(made)
 
     def _gradient(self, value: Value) -> Value | None:
         """Return the sum of the parts that arrived for `value`."""
@@ -233,7 +270,7 @@ class Reverse:
         for output in self.forward.outputs:
             if output.value is value and output.kind == "sequence":
                 return output.name
-        return self.saved.setdefault(value, f"saved {value.name}")
+        return self.saved.setdefault(value, f"{'source' if value in self.sources else 'saved'} {value.name}")
 
     def _differentiate(self, node: Node, g: Value) -> None:
         """Add the gradients of the operands of `node`, given that of its result."""
@@ -264,16 +301,12 @@ class Reverse:
                 if z in self.relevant:
                     self._flow(z, s * (self._ref(r) - self._ref(v)), g)
                 self._flow(r, s * self._ref(z), g)
+            case Via():
+                for operand in node.operands:
+                    if operand in self.relevant:
+                        self.add(operand, g)
             case Project():
-                z, w = node.operands
-                if z in self.relevant:
-                    result = self.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
-                    weight = self.forward_value(w)
-                    self.add(z, self.build.add(ProjectTransposed(result=result, operands=(g, weight))))
-                if w in self.relevant:
-                    source = self.forward_value(z)
-                    outer = Outer(result=self.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
-                    self.emit(w, self.build.add(outer))
+                differentiate_product(self, node, g)
             case Synapses():
                 differentiate_synapses(self, node, g)
             case DelayedSynapses():
@@ -284,6 +317,22 @@ class Reverse:
                 pass
             case _:
                 node.fail("has no gradient rule in the adjoint pass")
+
+    def input_of(self, value: Value) -> Input:
+        """Return the input of the reverse graph that is `value`."""
+        return next(i for i in self.inputs.values() if i.value is value)
+
+    def drive(self, coefficient: Value, g: Value, source: str | None, into: str = "") -> None:
+        """Write the gradient of what `coefficient` adds to, at every step, in place of its own."""
+        name = f"drive {g.name}"
+        if all(o.name != name for o in self.outputs):
+            self.outputs.append(Output(name, g, "sequence"))
+        axes = coefficient.type.axes if source is not None else g.type.axes
+        self.drivers.append(Driver(self.source(coefficient), name, source, axes, into))
+
+    def source(self, fixed: Value) -> str:
+        """Return the name of the tensor that a fixed input of the step is."""
+        return next(i.source for i in self.forward.inputs if i.value is fixed)
 
     def _local(self, partial: sympy.Expr, operands: Iterable[Value]) -> sympy.Expr:
         used = partial.free_symbols
@@ -298,17 +347,34 @@ class Reverse:
 
     def emit(self, fixed: Value, part: Value) -> None:
         """Write a gradient of a fixed input, summed over the steps; a weight used twice gets a name for each part."""
-        source = next(i.source for i in self.forward.inputs if i.value is fixed)
+        if self.channel == "instant":
+            return
+        if self.request.drivers:
+            raise GraphcError(
+                f"no trace carries the gradient of {fixed.name}: its synapses are evaluated one by one",
+                part.loc,
+                'use whole sequences with gc.learn.BlockDiagonal(chunk="all"), or a transmit that separates',
+            )
+        source = self.source(fixed)
         count = sum(o.name.partition("+")[0] == gradient(source) for o in self.outputs)
         self.outputs.append(Output(gradient(source) + (f"+{count}" if count else ""), part, "sum"))
 
     def _arrive(self, history: str, delay: int, g: Value) -> None:
         """Keep the gradient of a Read, for the step it read and, before the first one, for the initial history."""
+        if self.channel == "instant":
+            return
         source = self.forward.history(history)
         name = f"{gradient(history)}@{delay}"
         ends = self.request.final or source.init in self.request.wrt
-        init = f"{gradient(history)}@{delay}@final" if ends and delay == source.depth else None
+        init = f"{gradient(history)}@{delay}@final" if ends and delay == self._longest(source) else None
         self.histories.append(History(name, g, delay, init, name if ends else None))
+
+    def _longest(self, history: History) -> int:
+        """Return the longest delay at which gradients go back to `history`: what is older at the end has none."""
+        reads = [n for n in self.forward.nodes if isinstance(n, Read) and n.history == history.name]
+        if any(n.result in self.delayed for n in reads):
+            return history.depth
+        return max(n.delay for n in reads if n.result in self.relevant)
 
     def _finish(self) -> None:
         """Close the carries, the histories without a gradient, and write the gradients of inputs and initial states."""
@@ -318,18 +384,29 @@ class Reverse:
                 continue
             total = self._gradient(carry.current) or self.zero(carry.current)
             init = gradient(carry.final) if self.request.final and carry.final else None
-            final = gradient(carry.init) if carry.init in wrt else None
+            wanted = carry.init in wrt or (carry.virtual and self.request.drivers)
+            final = gradient(carry.init) if wanted and carry.init else None
             self.carries.append(Carry(gradient(carry.name), self.arriving[carry.name], total, init, final))
         for node in list(self.build.nodes):
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):
                 self.histories.append(History(node.history, self.zero(node.result), node.delay, None, None))
         for item in self.forward.inputs:
-            if item.kind == "fixed" and item.value in self.parts:
+            if item.kind == "fixed" and item.value in self.parts and self.request.drivers:
+                for part in self._by_axes(item.value):
+                    self.drive(item.value, part, None)
+            elif item.kind == "fixed" and item.value in self.parts:
                 total = self.build.total(f"d_{item.value.name}", self.parts[item.value])
                 self.emit(item.value, self.build.reduce(total, item.value.type.axes))
             if item.kind == "sequence" and item.source in wrt:
                 total = self._gradient(item.value) or self.zero(item.value)
                 self.outputs.append(Output(gradient(item.source), total, "sequence"))
+
+    def _by_axes(self, fixed: Value) -> list[Value]:
+        """Return the gradients that arrived at a coefficient, those of one population added."""
+        groups: dict[tuple[str, ...], list[Value]] = {}
+        for part in self.parts[fixed]:
+            groups.setdefault(part.type.axes, []).append(part)
+        return [self.build.total(f"d_{fixed.name}", parts) for parts in groups.values()]
 
     def zero(self, like: Value) -> Value:
         """Return 0 over the domain of `like`."""

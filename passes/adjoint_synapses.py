@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING
 
 import sympy
 
-from graphc.ir import DelayedSynapses, Graph, History, Read, Spread, Synapses, Type, Value, gradient, slot, symbol
+from graphc.ir import (
+    DelayedSynapses,
+    Graph,
+    History,
+    Outer,
+    Project,
+    ProjectTransposed,
+    Read,
+    Spread,
+    Synapses,
+    Type,
+    Value,
+    gradient,
+    slot,
+    symbol,
+)
 from graphc.ir.synapses import Layout, Over, Role
 
 if TYPE_CHECKING:
@@ -68,6 +83,8 @@ def _seed_final(reverse: Reverse, history: History) -> None:
 
 def differentiate_delayed(reverse: Reverse, node: DelayedSynapses, g: Value) -> None:
     """Keep the gradient of the targets for the steps before, and add that of the weights."""
+    if reverse.channel == "instant":
+        return  # what delayed synapses read is of earlier steps
     first = reverse.definition[node.reads[0]]
     assert isinstance(first, Read)
     history = reverse.forward.history(first.history)
@@ -81,6 +98,26 @@ def differentiate_delayed(reverse: Reverse, node: DelayedSynapses, g: Value) -> 
         result = reverse.build.new(f"d_{node.factor.name}", node.factor.type, node.factor)
         part = replace(node, result=result, operands=(*reads, g, *tables), over="batch")
         reverse.emit(node.factor, reverse.build.add(part))
+
+
+def differentiate_product(reverse: Reverse, node: Project, g: Value) -> None:
+    """Add the gradients of the source and the weights of a product."""
+    z, w, *feedback = node.operands
+    if z in reverse.relevant and reverse.channel != "total":
+        result = reverse.build.new(f"d_{z.name}", z.type.with_dtype("real"), z)
+        weight = reverse.forward_value(feedback[0] if feedback else w)
+        reverse.cross(z, ProjectTransposed(result=result, operands=(g, weight)))
+    if w in reverse.relevant and reverse.channel != "instant":
+        source = reverse.forward_value(z)
+        learned = [w, *(b for b in feedback if reverse.source(b) in reverse.request.wrt)]
+        if reverse.request.drivers:
+            for fixed in learned:
+                reverse.drive(fixed, g, reverse.input_of(source).source, node.result.name)
+            return
+        outer = Outer(result=reverse.build.new(f"d_{w.name}", w.type, w), operands=(source, g))
+        part = reverse.build.add(outer)
+        for fixed in learned:
+            reverse.emit(fixed, part)
 
 
 def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
@@ -102,6 +139,8 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
         tables = [reverse.forward_value(v) for v in node.operands[last:]]
         over: Over = {"pre": "post", "post": "pre", "synapse": "batch"}[role]  # type: ignore[assignment]
         like = operand.type.with_dtype("real")
+        if (role == "pre" and reverse.channel == "total") or (role == "synapse" and reverse.channel == "instant"):
+            continue
         part = replace(
             node,
             result=reverse.build.new(f"d_{operand.name}", like, operand),
@@ -112,6 +151,8 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
         )
         if role == "synapse":
             reverse.emit(operand, reverse.build.add(part))
+        elif role == "pre":
+            reverse.cross(operand, part)
         else:
             reverse.add(operand, reverse.build.add(part))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from graphc.ir import GraphcError, Program, show, verify
 
@@ -35,6 +35,28 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A learning rule: which paths its gradient takes.
+
+    Attributes:
+        name: "diagonal" (within each neuron over time, between neurons within a step), "snap1" (also over the weight of
+            a neuron to itself), "ottt" (as diagonal, with traces of sources alone), "sltt" (nothing over time) or
+            "full" (all paths).
+        feedback: "symmetric", "random", "adaptive", or "given" for tensors by the name of their connection.
+        given: the connections with a tensor of their own.
+    """
+
+    name: Literal["diagonal", "snap1", "ottt", "sltt", "full"]
+    feedback: Literal["symmetric", "random", "adaptive", "given"] = "symmetric"
+    given: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Whether gradients stay within a neuron over time."""
+        return self.name != "full"
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What one build must compute beside the outputs; part of its key.
 
@@ -43,12 +65,16 @@ class Request:
         wrt: names of the parameters, inputs and initial states whose gradients are wanted; empty for no backward.
         final: the final state takes part in the loss, so its gradient arrives.
         lists: the target's kernels walk lists of synapses; else every list becomes a matrix.
+        rule: which paths gradients take; all of them without one.
+        drivers: write what traces accumulate, per neuron and step, in place of the gradients of coefficients.
     """
 
     records: tuple[str, ...] = ()
     wrt: frozenset[str] = frozenset()
     final: bool = False
     lists: bool = True
+    rule: Rule | None = None
+    drivers: bool = False
 
 
 def run_passes(program: Program, passes: Sequence[Pass], observers: Sequence[Observer] = ()) -> Program:

@@ -7,6 +7,7 @@ from .base import Pass, Request
 from .delays import Delays
 from .discretize import Discretize
 from .fuse import Fuse
+from .localize import Localize
 from .materialize import Materialize
 from .partition import Partition
 from .prologue import SplitPrologue
@@ -20,6 +21,7 @@ def pipeline(request: Request) -> tuple[Pass, ...]:
     return (
         Discretize(),
         Sparsity(request),  # before the prologue, where matrices are made of lists
+        *((Localize(request),) if request.rule else ()),  # before the prologue, which takes what it makes of weights
         SplitPrologue(),  # before the adjoint, which then stops at coefficients; torch differentiates the prologue
         Delays(),
         Adjoint(request),

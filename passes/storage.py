@@ -100,7 +100,8 @@ def buffers_of(
         storage: Storage = "int32" if tensor.type.dtype == "int" and tensor.kind != "sequence" else "real"
         reason = ""
         if tensor.kind == "sequence" and target == "triton":
-            storage, reason = _Choice(tensor, tensor.name in visible, precision, program.sizes).made()
+            traced = next((True for d in program.drivers if tensor.name in (d.source, d.drive)), False)
+            storage, reason = _Choice(tensor, tensor.name in visible, traced, precision, program.sizes).made()
         elif tensor.kind == "sequence" and tensor.type.dtype == "bool" and tensor.name not in visible:
             storage = "uint8"
         found[tensor.name] = Buffer(tensor.name, tensor.type, tensor.kind, storage, tensor.depth, reason)
@@ -142,6 +143,7 @@ class _Choice:
 
     tensor: _Tensor
     visible: bool
+    traced: bool
     precision: Precision
     sizes: Mapping[str, int]
 
@@ -150,6 +152,8 @@ class _Choice:
         narrow = self.precision in NARROW
         factor: Storage = "narrow" if narrow else "real"
         multiplied = any(k.kind == "product" and k.strategy != "sum" for k in self.tensor.kernels)
+        if self.traced:
+            return ("uint8" if self.tensor.type.dtype == "bool" else "real"), "eligibility traces accumulate it"
         if self.tensor.type.dtype == "bool":
             if self.visible:
                 return factor, "what a caller sees is a number"

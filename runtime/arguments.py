@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from graphc.ir import GraphcError, Loc, Program, TargetError, Type
+from graphc.ir import GraphcError, Loc, Program, TargetError, Tensor, Type
 
 from .build import DTYPES
 from .products import NARROW
@@ -109,6 +110,11 @@ def checked_state(
     if not isinstance(state, Mapping):
         raise GraphcError(f"the state is a {type(state).__name__}, no mapping of names to tensors", hint=start)
     for tensor in program.states:
+        if tensor.name not in state and _is_trace(tensor):
+            raise GraphcError(
+                f"the state lacks the trace '{tensor.name}': it was advanced without gradients, or by another model",
+                hint=f"keep gradients enabled from the first step on, or {start}",
+            )
         if tensor.name not in state:
             raise GraphcError(f"the state lacks '{tensor.name}'", hint=start)
         value = state[tensor.name]
@@ -131,6 +137,15 @@ def checked_state(
     if not isinstance(t, torch.Tensor) or t.dim() or t.is_floating_point():
         raise GraphcError(f"'t' of the state is {t!r}, no integer tensor without axes", hint=start)
     return found
+
+
+def _is_trace(tensor: Tensor) -> bool:
+    return "~" in tensor.name  # no declared name has one
+
+
+def without_traces(program: Program) -> Program:
+    """Return `program` without the states that are eligibility traces."""
+    return replace(program, states=tuple(t for t in program.states if not _is_trace(t)))
 
 
 def _shape(program: Program, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:

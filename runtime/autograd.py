@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from graphc.ir import GraphcError, gradient, initial
+from graphc.ir.errors import StaleError
 
 from .build import Build, Extent
 from .prologue import Coefficients, Tensors, recording
@@ -275,15 +276,23 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(*tensors, *(named[n] for n in saved_names(build)))
         ctx.set_materialize_grads(False)
         own = len(build.outputs) - len(build.saved)
-        whole = build.key.request.final
-        visible = results[:own] if whole else results[: len(build.program.outputs)]
+        visible = results[:own] if build.links else results[: len(build.program.outputs)]
         ctx.mark_non_differentiable(*(t for t in results[len(visible) :]))
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor | None) -> Any:
-        given = len(ctx.saved_tensors) - len(saved_names(ctx.build))
-        tensors, saved = ctx.saved_tensors[:given], ctx.saved_tensors[given:]
+        try:
+            kept = ctx.saved_tensors
+        except RuntimeError as error:
+            if "inplace" not in str(error):
+                raise
+            raise StaleError(
+                "a parameter, input or state was modified by an inplace operation between the two halves of this call",
+                hint="call backward before optimiser.step(), and step the model again after it",
+            ) from error
+        given = len(kept) - len(saved_names(ctx.build))
+        tensors, saved = kept[:given], kept[given:]
         inputs, parameters, state = _split(tensors, ctx.counts)
         _beside.coefficients = ctx.coefficients
         try:

@@ -13,6 +13,7 @@ import torch
 from graphc.ir import (
     Buffer,
     Graph,
+    History,
     Kernel,
     Precision,
     Program,
@@ -23,7 +24,7 @@ from graphc.ir import (
     initial,
 )
 from graphc.ir.interpret import Mode, interpret
-from graphc.passes import Request, check_precision, keep_exact, schedule
+from graphc.passes import Request, Rule, check_precision, keep_exact, schedule
 from graphc.passes.footprint import Footprint, footprint, last_uses
 from graphc.passes.observers import Dump
 
@@ -46,12 +47,16 @@ class Options:
         schedule: a strategy and tiles that replace the defaults, by name.
         checkpoint: steps between the states that a run keeps; "auto" where the budget decides; "none".
         memory_budget: bytes that a training call may allocate.
+        rule: which paths gradients take; None for all.
+        chunk: steps between which traces are carried; "all" for none; None where the size decides.
     """
 
     precision: Precision = "float32"
     schedule: tuple[tuple[str, int | str], ...] = ()
     checkpoint: int | Literal["auto", "none"] = "auto"
     memory_budget: int | None = None
+    rule: Rule | None = None
+    chunk: int | Literal["all"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Key:
     def __str__(self) -> str:
         wrt, records = ",".join(sorted(self.request.wrt)), ",".join(self.request.records)
         chosen = "".join(f"/{name}={value}" for name, value in self.options.schedule)
-        request = f"{records}/{wrt}/{self.request.final}"
+        request = f"{records}/{wrt}/{self.request.final}/{self.request.rule}/{self.request.drivers}"
         return f"{self.target}/{self.device}/{self.dtype}/{self.options.precision}{chosen}/{request}"
 
 
@@ -175,11 +180,15 @@ class Build:
             written = self._written()
             saved = tuple(i.source for g in loops for i in g.inputs if i.kind == "sequence" and i.source in written)
         own = self._given()
-        self.sequences = self.saved = tuple(dict.fromkeys(n for n in saved if n not in own))
+        sources = [d.source for d in program.drivers if d.source is not None]
+        self.backward_reads |= set(sources)
+        self.sequences = self.saved = tuple(dict.fromkeys(n for n in (*saved, *sources) if n not in own))
         self.outputs = program.outputs + self.final_names + self.saved
         """Names of what `forward` returns: outputs and records, final states, saved sequences."""
         self._result_dtypes = tuple(self.storage(name) for name in self.outputs)
         self.gradients = _gradient_parts(program)
+        self.links = key.request.final
+        """Whether gradients go through the final states."""
         self._watched = watched(program)
         self._launches = {backward: self._plan(backward) for backward in (False, True)}
         checked = [rows_of_checks(step.kernel) for step in self._launches[False]]
@@ -192,7 +201,8 @@ class Build:
             return []
         buffers, kernels = self.schedule.buffers, self.schedule.half(backward)
         kept = {name for k in kernels for name in k.arguments if buffers[name].kind != "sequence"}
-        kept |= {gradient(t.name) for t in self.program.inputs} if backward else {*self._given(), *self.outputs}
+        ends = {*(gradient(t.name) for t in self.program.inputs), *(d.drive for d in self.program.drivers)}
+        kept |= ends if backward else {*self._given(), *self.outputs}
         return [
             _Launch(k, k.arguments, tuple((name, self._fresh(buffers[name])) for name in k.writes), dead)
             for k, dead in zip(kernels, last_uses(kernels, kept), strict=True)
@@ -240,6 +250,10 @@ class Build:
     def every(self, steps: int, batch: int) -> int:
         """Return how many steps a chunk of a call has: all of them."""
         return max(steps, 1)
+
+    def crossover(self) -> int:
+        """Return the number of steps from which a call is cut into chunks that carry traces; 0 where none are."""
+        return 0
 
     def footprint(self, steps: int, batch: int) -> Footprint | None:
         """Return the predicted bytes of one call; None where nothing is scheduled."""
@@ -330,20 +344,21 @@ class Build:
     def _final_histories(self, given: Mapping[str, torch.Tensor]) -> Tensors:
         """The gradient of a final history, newest first, starts the reverse history of its longest read."""
         found: Tensors = {}
-        for name in self._reverse_histories(initial=True):
-            state = name.removeprefix("d(").partition(")")[0]
-            last = given.get(gradient(final(state)))
-            found[name] = torch.zeros_like(given[initial(state)]) if last is None else last.flip(0).contiguous()
+        for history in self._reverse_histories():
+            if history.init is not None:
+                state = history.init.removeprefix("d(").partition(")")[0]
+                last = given.get(gradient(final(state)))
+                last = torch.zeros_like(given[initial(state)]) if last is None else last.flip(0)
+                found[history.init] = last[: history.depth].contiguous()
         return found
 
-    def _reverse_histories(self, initial: bool) -> list[str]:
-        histories = [h for r in self.program.regions if r.kind == "reverse" for h in r.graph.histories]
-        return [n for h in histories if (n := h.init if initial else h.final)]
+    def _reverse_histories(self) -> list[History]:
+        return [h for r in self.program.regions if r.kind == "reverse" for h in r.graph.histories]
 
     def history_gradient(self, state: str, env: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
         """Return the gradient of an initial history, collected from every read of it."""
         total: torch.Tensor | None = None
-        for name in self._reverse_histories(initial=False):
+        for name in (h.final for h in self._reverse_histories() if h.final):
             if name.partition(")@")[0] == f"d({state}":
                 part = env[name].flip(0)
                 depth = next(t.depth for t in self.program.states if t.name == state) or 0

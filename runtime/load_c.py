@@ -30,6 +30,11 @@ def _note_fork() -> None:
 os.register_at_fork(after_in_child=_note_fork)  # the threads of OpenMP do not survive a fork: waiting for them hangs
 
 
+def threads_for(elements: int) -> int:
+    """Return how many threads are worth waking for work on so many elements."""
+    return 1 if _process["forked"] or elements < SMALL else torch.get_num_threads()
+
+
 def load(schedule: Schedule, texts: Mapping[str, str]) -> Library:
     """Return the kernels of `schedule`, whose texts `graphc.codegen.c.emit` made; nothing is built yet."""
     return Library(schedule, texts)
@@ -125,7 +130,7 @@ class _Launcher:
         for tensor, strided in zip(tensors, self._strided, strict=True):
             strides.append(tensor.stride(0) if strided else 0)
             strides.append(tensor.stride(1) if strided > 1 else 0)
-        threads = 1 if _process["forked"] or steps * batch * self._width < SMALL else torch.get_num_threads()
+        threads = threads_for(steps * batch * self._width)
         arguments = (
             self._sizes(steps, batch, start, threads),
             self._pointers(*(t.data_ptr() for t in tensors), None if bad is None else bad.data_ptr()),

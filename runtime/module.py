@@ -16,9 +16,9 @@ from graphc.ir import GraphcError, Program, initial
 from graphc.ir.program import during
 from graphc.passes import Request
 
-from . import autograd, checkpoint
+from . import autograd, checkpoint, online
 from .applied import apply_rules
-from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs
+from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs, without_traces
 from .asked import Compiler
 from .buffers import Arena
 from .build import Build, Key, Options
@@ -229,15 +229,16 @@ class Model(SynapseControls):
         """
         return self._compiler.inspect(self).source(half, what, **key)
 
-    def explain(self, *, steps: int = 1, batch_size: int = 1, **key: Any) -> str:
+    def explain(self, *, steps: int = 1, batch_size: int = 1, latex: bool = False, **key: Any) -> str:
         """Return in words what this model computes and how: semantics card, equations, kernels, what backward keeps.
 
         Args:
             steps: T of the call whose memory is predicted.
             batch_size: B of that call.
+            latex: write the equations of eligibility traces in LaTeX.
             key: `record`, `gradients` and `target`; the key used last without them.
         """
-        return self._compiler.inspect(self).explain(steps=steps, batch_size=batch_size, **key)
+        return self._compiler.inspect(self).explain(steps=steps, batch_size=batch_size, latex=latex, **key)
 
     def verify(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Compare this target with the float64 reference on `inputs`; return a certificate to print."""
@@ -255,7 +256,7 @@ class Model(SynapseControls):
             target,
             str(device),
             self.dtype,
-            Request(record, wrt, whole and bool(wrt), target != "triton"),
+            Request(record, wrt, whole and bool(wrt), target != "triton", self._options.rule),
             self._options,
         )
 
@@ -265,7 +266,8 @@ class Model(SynapseControls):
             with self._lock:
                 build = self._builds.get(key)
                 if build is None:
-                    build = checkpoint.build(self._compiler.program, key, self._arena)
+                    make = online.build if key.request.rule and key.request.wrt else checkpoint.build
+                    build = make(self._compiler.program, key, self._arena)
                     build.name = f"{self._serial}/{key}"
                     autograd.BUILDS[build.name] = build
                     self._builds[key] = build
@@ -286,10 +288,11 @@ class Model(SynapseControls):
         check_parameters(self._program, parameters, self._like)
         if state is None and self._program.draws:
             state = self.initial_state(batch)
-        states = checked_state(self._program, self._like, state, batch) if state is not None else []
+        carrying = self._carrying(parameters)
+        states = checked_state(carrying, self._like, state, batch) if state is not None else []
         wrt = self._wrt(xs, parameters, states)
         name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
-        ordered = self._in_order(states, state_names, state)
+        ordered = self._in_order(states, state_names, state, carrying)
         results: Sequence[torch.Tensor]
         if wrt or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
             results = torch.ops.graphc.run(name, steps, batch, xs, parameters, ordered)
@@ -310,24 +313,42 @@ class Model(SynapseControls):
         return output, {name: named[name if name in named else during(name)] for name in record}, last
 
     def _in_order(
-        self, states: list[torch.Tensor], names: tuple[str, ...], state: Mapping[str, torch.Tensor] | None
+        self,
+        states: list[torch.Tensor],
+        names: tuple[str, ...],
+        state: Mapping[str, torch.Tensor] | None,
+        program: Program,
     ) -> list[torch.Tensor]:
         if state is None:
             return []
-        by_name = dict(zip((t.name for t in self._program.states), states, strict=True))
+        by_name = dict(zip((t.name for t in program.states), states, strict=True))
         missing = [n for n in names if n not in by_name]
         if missing:
             raise GraphcError(f"this record set needs the state '{missing[0]}', which the given state lacks")
         return [*(by_name[n] for n in names), state["t"]]
 
+    def _carrying(self, parameters: list[torch.Tensor]) -> Program:
+        """Return the program with the states that a call takes: traces only where something learns."""
+        if self._options.rule is None or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
+            return self._program
+        return without_traces(self._program)
+
     def _wrt(
-        self, xs: list[torch.Tensor], parameters: list[torch.Tensor], states: list[torch.Tensor]
+        self,
+        xs: list[torch.Tensor],
+        parameters: list[torch.Tensor],
+        states: list[torch.Tensor],
     ) -> frozenset[str]:
         if not self._trainable or not torch.is_grad_enabled():
             return frozenset()
-        program = self._program
+        program = self._carrying(parameters)
         names = [t.name for t, x in zip(program.inputs, xs, strict=True) if x.requires_grad]
         names += [p.name for p, x in zip(program.parameters, parameters, strict=True) if x.requires_grad]
+        if states and self._options.rule is not None and any(x.requires_grad for x in states):
+            raise GraphcError(
+                "a state requires gradients, which no online rule hands from call to call",
+                hint="pass gc.detach(state), or compile with learn='bptt'",
+            )
         if states:
             names += [initial(t.name) for t, x in zip(program.states, states, strict=True) if x.requires_grad]
         elif names:

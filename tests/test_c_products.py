@@ -22,8 +22,16 @@ def dense_calls(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(("storage", "dtype"), [("uint8", "float32"), ("real", "float64"), ("values", "float32")])
-@pytest.mark.parametrize(("delay", "init"), [(0, None), (1, None), (3, "past0")])
+@pytest.mark.parametrize(
+    ("delay", "init", "storage", "dtype"),
+    [
+        (0, None, "uint8", "float32"),
+        (1, None, "real", "float64"),
+        (3, "past0", "uint8", "float32"),
+        (3, "past0", "real", "float64"),
+        (3, "past0", "values", "float32"),
+    ],
+)
 @pytest.mark.parametrize("op", ["project", "outer"])
 def test_events_equal_the_interpreter(op, delay, init, storage, dtype, dense_calls):
     for pre, post, steps, batch in SIZES:

@@ -19,7 +19,7 @@ from .models.narrow import NARROW, rounding_to_nearest
 from .models.triton_kernels import for_triton, run_triton
 from .models.triton_lockstep import lockstep
 from .oracles import networks
-from .oracles.networks import SCALES, build
+from .oracles.networks import KINDS, SCALES, build
 from .test_precision import adaptive, emulated
 
 pytestmark = pytest.mark.interpret
@@ -141,7 +141,8 @@ def assert_equals_the_reference(case, steps, near=TOLERANCE, **schedule):
 
 
 EVERY = [(name, topology) for name in SCALES for topology in ("recurrent", "delays", "layers")]
-SOME = [*((name, "recurrent") for name in SCALES), ("ALIF", "layers"), ("CuBaLIF", "delays")]
+MORE = ("LI", "Theta", "IzhikevichPublished")  # an output that is a state, a phase, values in the hundreds
+SOME = [*((name, "recurrent") for name in (*KINDS, *MORE)), ("ALIF", "layers"), ("CuBaLIF", "delays")]
 
 
 @pytest.mark.parametrize(("name", "topology"), EVERY if os.environ.get("GRAPHC_EVERY_CASE") else SOME)

@@ -172,20 +172,12 @@ print(gc.compile(net, target="reference")(torch.ones(2, 1, 2)).shape)
 """
 
 
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        ({"CC": "/nonexistent/cc"}, "'/nonexistent/cc', which CC names, is not"),
-        ({"PATH": ""}, "there is no C compiler"),
-    ],
-    ids=["CC", "PATH"],
-)
-def test_without_a_c_compiler_the_way_out_works(environment, message):
+def test_without_a_c_compiler_the_way_out_works():
     clean = {k: value for k, value in os.environ.items() if k != "CC"}
     done = subprocess.run(
-        [sys.executable, "-c", NO_COMPILER], env={**clean, **environment}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", NO_COMPILER], env={**clean, "PATH": ""}, capture_output=True, text=True, check=True
     )
-    assert message in done.stdout and 'use target="reference"' in done.stdout
+    assert "there is no C compiler" in done.stdout and 'use target="reference"' in done.stdout
     assert "torch.Size([2, 1, 2])" in done.stdout
 
 

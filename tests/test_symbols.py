@@ -99,10 +99,6 @@ LATER = {
     "shape": lambda: gc.state("v", shape=3),
     "channel": lambda: gc.param("a", 1, per="channel"),
     "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
-    "rtrl": lambda: gc.learn.RTRL(),
-    "block diagonal": lambda: gc.learn.BlockDiagonal(chunk=32),
-    "ottt": lambda: gc.learn.OTTT(),
-    "sltt": lambda: gc.learn.SLTT(),
     "init": lambda: gc.init.fluctuation_driven(1),
 }
 

@@ -167,16 +167,17 @@ CASES = {
 def test_c_computes_the_same_as_step_by_step_and_as_the_reference(name, steps):
     ours, model = run(CASES[name](), steps, batch=9)
     assert "_begin" in model.source("forward") and "_begin" in model.source("backward")
-    alone, single = run(CASES[name](), steps, batch=9, schedule=OFF)
-    assert "_begin" not in single.source("forward") + single.source("backward")
-    assert_equal(ours, alone)
+    if name in ("mixed", "a stage between rates"):  # the others against the reference alone
+        alone, single = run(CASES[name](), steps, batch=9, schedule=OFF)
+        assert "_begin" not in single.source("forward") + single.source("backward")
+        assert_equal(ours, alone)
     wanted, _ = run(CASES[name](), steps, batch=9, target="reference")
     assert_equal(ours, wanted)
     if name in ("spikes", "mixed", "a stage between", "two populations", "adaptive"):
         assert torch.equal(ours["y"][..., 3:], wanted["y"][..., 3:]) and wanted["y"][..., 3:].any()
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(1, 23),
     st.lists(st.integers(1, 9), min_size=1, max_size=2),
@@ -217,15 +218,15 @@ def test_a_tile_larger_than_the_minimum_delay_is_wrong(monkeypatch, neuron):
 
 
 def test_a_state_that_is_not_finite_is_found_in_a_block():
-    _, model = run(network(back=4, neuron=RATE))
+    model = gc.compile(network(back=4, neuron=RATE), target="c", dtype=torch.float64)
     inputs = torch.zeros(9, 2, INPUTS, dtype=torch.float64)
     inputs[5, 1] = float("nan")
-    with pytest.raises(gc.GraphcError, match="step 5"):
+    with torch.no_grad(), pytest.raises(gc.GraphcError, match="step 5"):
         model(inputs)
 
 
 def test_the_option_is_a_bound_and_one_is_off():
-    texts = [run(network(6), schedule={"tile_time": n})[1].source("forward") for n in (1, 4, 6, 32)]
+    texts = [gc.compile(network(6), target="c", schedule={"tile_time": n}).source("forward") for n in (1, 4, 6, 32)]
     assert [re.findall(r"_begin \+= (\d+)", text) for text in texts] == [[], ["4"], ["6"], ["6"]]
     for value in (0, 64, True):
         with pytest.raises(TargetError, match="tile_time"):
@@ -235,9 +236,9 @@ def test_the_option_is_a_bound_and_one_is_off():
 
 
 def test_explain_says_how_many_steps_go_together():
-    text = run(network(6))[1].explain()
+    text = gc.compile(network(6), target="c").explain()
     assert "6 steps together" in text and "tile-time: forward_1: 6 steps at once" in text
-    assert "steps together" not in run(network(1))[1].explain()
+    assert "steps together" not in gc.compile(network(1), target="c").explain()
 
 
 def test_the_text_of_a_block(golden):

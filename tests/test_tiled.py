@@ -46,8 +46,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("pieces", [None, 3])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "pieces"), [*((name, None) for name in CASES), ("mixed", 3), ("a history in registers", 3)]
+)
 def test_programs_compute_the_same_as_when_they_wait_at_every_step(name, pieces):
     ours, model, waits = train(CASES[name](), pieces=pieces)
     wanted, _, more = train(CASES[name](), pieces=pieces, **OFF)

@@ -65,7 +65,7 @@ def by_hand(x, w_in, w, deliver, delay, mask):
 
 
 PAIRS = [(case, "dense") for case in CASES]
-PAIRS += [("gap junction", "list"), ("nonlinear", "list"), ("gap junction", "delays"), ("nonlinear", "delays")]
+PAIRS += [("nonlinear", "list"), ("gap junction", "delays"), ("nonlinear", "delays")]
 
 
 @pytest.mark.parametrize(("case", "shape"), PAIRS)

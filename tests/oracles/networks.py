@@ -22,6 +22,11 @@ import graphc as gc
 from .loops import LOOPS, Population, simulate
 
 TOPOLOGIES = ("feedforward", "recurrent", "layers", "delays")
+KINDS = ("LIF", "ALIF", "CoBaLIF", "AdEx", "CTRNN")
+"""Neurons that differ in kind: refractory, adaptive, with several inputs, nonlinear, without spikes.
+
+What a topology does to a neuron is shown on these; every other neuron is shown in one topology.
+"""
 SIZES = {"stim": 8, "hid": 6, "top": 6}
 Wire = tuple[str, str, int, bool]  # pre, post, delay, one to one
 WIRES: dict[str, tuple[Wire, ...]] = {

@@ -1,0 +1,126 @@
+"""What an online rule carries and leaves out, in words and equations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import sympy
+
+from graphc.ir import Graph, Program, Trace, Value
+from graphc.passes.jacobian import NONZERO, derivatives
+
+if TYPE_CHECKING:
+    from graphc.runtime.build import Build
+
+    from .compile import NetworkCompiler
+
+WORDS = {
+    "diagonal": "block-diagonal traces: gradients stay within a neuron over time",
+    "snap1": "block-diagonal traces with the weight of each neuron to itself",
+    "ottt": "traces of sources alone",
+    "sltt": "no traces: each step by itself",
+    "full": "real-time recurrent learning: all paths",
+}
+KIND = {
+    "shared": "shared by all targets",
+    "dense": "one per synapse",
+    "full": "one per synapse and state of every neuron",
+}
+
+
+def learning(compiler: NetworkCompiler, build: Build, latex: bool = False) -> list[str]:
+    """Return the lines of the section on the learning rule of `build`; nothing without one.
+
+    Args:
+        compiler: what compiled the network.
+        build: the kernels of a key with gradients.
+        latex: write equations in LaTeX.
+    """
+    from graphc.runtime.online import driven
+
+    rule = build.key.request.rule
+    if rule is None or not build.key.request.wrt:
+        return []
+    states = tuple(t for t in build.program.states if "~" not in t.name)
+    request = driven(build.key.request, states)
+    stages = compiler.stages(request)
+    local = next(p for _, p in reversed(stages) if p.stage == "discrete")
+    program = stages[-1][1]
+    (graph,) = (r.graph for r in local.regions if r.kind == "steps")
+    lines = [f"{rule.name}: {WORDS[rule.name]}; feedback {rule.feedback}", *_schedule(build, program)]
+    for trace in program.traces:
+        lines += _trace(trace, graph, program, build.key.dtype.itemsize, latex)
+    lines += [line for about, line in program.notes if about == "learning"]
+    return lines
+
+
+def _schedule(build: Build, program: Program) -> list[str]:
+    """Return how a call is cut into chunks, and why."""
+    chunk, sizes = build.key.options.chunk, program.sizes
+    dense = any(len(t.type.axes) > 1 for t in program.traces)
+    carried = sum(math.prod(sizes[a] for a in t.type.axes) for t in program.traces) * build.key.dtype.itemsize
+    text = f"traces take {carried} bytes per sample"
+    if chunk == "all":
+        return [f"a call is one chunk, as asked; {text} in a stream"]
+    if chunk is not None:
+        return [f"calls of more than {chunk} steps are cut into chunks of {chunk}, as asked; {text}"]
+    if not dense:
+        text += ", none of them per synapse"
+    crossover = build.crossover()
+    return [
+        f"calls of up to {crossover} steps are one local reverse pass, whose sequences then take less than traces; "
+        f"longer ones are cut into chunks; {text}"
+    ]
+
+
+def _trace(trace: Trace, graph: Graph, program: Program, width: int, latex: bool) -> list[str]:
+    """Return the equation of a trace from step to step, and what it costs."""
+    count = math.prod(program.sizes[a] for a in trace.type.axes)
+    terms = _terms(trace, graph, program)
+    cost = f"{count * width} bytes and {2 * count * max(len(terms), 1)} operations per sample and step"
+    kind = KIND[trace.kind] if trace.driver.source is not None else "one per neuron"
+    total: sympy.Expr = sympy.Add(*(factor * (sympy.Symbol(name) if name else 1) for name, factor in terms))
+    if latex:
+        named = {s: sympy.Symbol(_latex_name(s.name)) for s in total.free_symbols}
+        equation = f"{_latex_name(trace.name)} \\leftarrow {sympy.latex(total.xreplace(named))}"
+    else:
+        equation = f"{trace.name} <- {total}"
+    return [f"{equation}  ({kind}: ({', '.join(('B', *trace.type.axes))}), {cost})"]
+
+
+def _terms(trace: Trace, graph: Graph, program: Program) -> list[tuple[str, sympy.Expr]]:
+    """Return what a trace becomes: names of traces and of the source, each with its factor."""
+    if trace.state.history is not None and trace.state.age > 1:
+        before = f"{trace.state.history.removesuffix('@history')}-{trace.state.age - 1}"
+        return [(f"{trace.driver.coefficient}~{before}", sympy.S.One)]
+    terms = []
+    for other in program.traces:
+        if other.driver is trace.driver and trace.state.next is not None:
+            entry = derivatives(graph, other.state.current).get(trace.state.next, sympy.S.Zero)
+            if entry != 0:
+                terms.append((other.name, _named(entry, f"d {trace.state.label} / d {other.state.label}")))
+    start = _start(trace, graph)
+    if start is not None and trace.state.next is not None:
+        entry = derivatives(graph, start).get(trace.state.next, sympy.S.Zero)
+        if entry != 0:
+            source = trace.driver.source
+            what = "" if source is None else source.removeprefix("source ").removeprefix("saved ")
+            factor = _named(entry, f"d {trace.state.label} / d {start.name}")
+            terms.append((what, factor))
+    return terms
+
+
+def _start(trace: Trace, graph: Graph) -> Value | None:
+    """Return the value through which the coefficient acts."""
+    if trace.driver.source is None:
+        return next((i.value for i in graph.inputs if i.source == trace.driver.coefficient), None)
+    return next((v for v in graph.values if v.name == trace.driver.into), None)
+
+
+def _named(entry: sympy.Expr, name: str) -> sympy.Expr:
+    return sympy.Symbol(f"({name})") if entry == NONZERO else entry
+
+
+def _latex_name(name: str) -> str:
+    return "\\mathit{" + name.replace("_", "\\_").replace("~", "\\sim ") + "}"
