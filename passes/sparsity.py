@@ -102,9 +102,10 @@ def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> st
     if isinstance(node, Synapses) and node.own:
         if not lists:
             raise TargetError(
-                f"%{node.result.name} has listed synapses that a rule changes, which target 'triton' does not know",
+                f"%{node.result.name} has listed synapses that a rule changes, and no matrix can be made of their weights, "
+                "which target 'triton' and online learning need",
                 node.result.loc,
-                'use target="c", or gc.Dense() synapses',
+                'use gc.Dense() synapses, or target="c" with learn="bptt" or None',
             )
         return "list"
     if not lists:

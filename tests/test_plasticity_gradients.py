@@ -115,6 +115,25 @@ def test_c_returns_the_gradients_of_the_reference(name):
         assert difference(found[1][name], gradient) < EXACT, name
 
 
+@pytest.mark.parametrize("name", ["hebb", "pooled"])
+def test_real_time_recurrent_learning_equals_backpropagation(name):
+    rule, x = CASES[name][0], spikes(4, 0.4, 6, steps=STEPS)
+    found = []
+    for learn in ("bptt", gc.learn.RTRL()):
+        model = compiled(network(rule), "c", learn=learn)
+        model(x).sin().sum().backward()
+        found.append({n: p.grad for n, p in model.named_parameters()})
+    for leaf, gradient in found[0].items():
+        assert gradient.abs().max() > 0, leaf
+        assert difference(found[1][leaf], gradient) < EXACT, leaf
+
+
+def test_online_learning_refuses_plastic_lists():
+    rule, connection = CASES["hebb in a list"]
+    with pytest.raises(gc.TargetError, match="online learning need"):
+        compiled(network(rule, **connection), "c", learn=gc.learn.RTRL())(spikes(4, steps=STEPS))
+
+
 def test_a_meta_learned_rate_learns():
     """The amplitude of the rule is trained so that plasticity alone brings the weights to where they should be."""
     rule = gc.Plasticity("rule", ode={xp: -xp / 20}, on_pre={xp: xp + 1}, on_post={w: w + A * xp})
