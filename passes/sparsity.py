@@ -102,10 +102,9 @@ def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> st
     if isinstance(node, Synapses) and node.own:
         if not lists:
             raise TargetError(
-                f"%{node.result.name} has listed synapses that a rule changes, and no matrix can be made of their weights, "
-                "which target 'triton' and online learning need",
+                f"%{node.result.name} has listed synapses that a rule changes, which target 'triton' does not know",
                 node.result.loc,
-                'use gc.Dense() synapses, or target="c" with learn="bptt" or None',
+                'use target="c", or gc.Dense() synapses',
             )
         return "list"
     if not lists:
