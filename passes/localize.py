@@ -110,7 +110,9 @@ class _Local:
         if self.rule.name == "sltt":
             return self._without_time()
         filters = self._filters()
+        synapses = self._stop_synapses()
         for node in self.graph.nodes:
+            node = node.substitute(synapses)
             self.nodes += self._crossing(node, filters) if isinstance(node, CROSSING) else [node]
         self._clone(filters)
         outputs = tuple(self._output(o) for o in self.graph.outputs)
@@ -121,6 +123,15 @@ class _Local:
             outputs=outputs,
             carries=tuple(self.carries),
         )
+
+    def _stop_synapses(self) -> dict[Value, Value]:
+        """Stop the states of synapses, such as weights that a rule changes: they belong to two neurons at once."""
+        new: dict[Value, Value] = {}
+        for carry in self.graph.carries:
+            if len(carry.current.type.axes) == 2:
+                self.nodes.append(self._stop_of(carry.current, new))
+                self.notes.append(f"dropped: back in time through {carry.name}, a state of synapses")
+        return new
 
     def _without_time(self) -> Graph:
         """Return the graph whose states and reads are all stopped."""

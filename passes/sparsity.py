@@ -52,7 +52,8 @@ class Sparsity:
         if any(r.kind == "once" for r in program.regions) or len(program.regions) != 1:
             return program
         (region,) = program.regions
-        graph, lines = _chosen(region.graph, program, self.request.lists)
+        who = "the traces of an online rule" if self.request.drivers else "target 'triton'"
+        graph, lines = _chosen(region.graph, program, self.request.lists, who)
         if not lines:
             return program
         noted = any(about == "synapses" for about, _ in program.notes)
@@ -60,7 +61,7 @@ class Sparsity:
         return program if noted else program.note("synapses", *lines)
 
 
-def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[str]]:
+def _chosen(graph: Graph, program: Program, lists: bool, who: str) -> tuple[Graph, list[str]]:
     nodes: list[Node] = []
     lines: list[str] = []
     names = Names(v.name for v in graph.values)
@@ -68,9 +69,9 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
         if not isinstance(node, DelayedSynapses) and not (isinstance(node, Synapses) and node.listed):
             if not lists and isinstance(node, Synapses) and node.drawn is not None:
                 raise TargetError(
-                    f"%{node.result.name} draws its synapses at every spike, which target 'triton' cannot",
+                    f"%{node.result.name} draws its synapses at every spike, which {who} cannot",
                     node.result.loc,
-                    'use target="c", or leave layout="procedural" out',
+                    _way_out(who, 'leave layout="procedural" out'),
                 )
             nodes.append(node)
             continue
@@ -78,7 +79,7 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
         count = program.sizes[node.operands[-1].type.axes[0]]
         density = count / (pre * post)
         about = f"{node.result.name}: {count} synapses, {100 * density:.3g} % of {pre} x {post}"
-        if _layout(node, density, lists) == "list":
+        if _layout(node, density, lists, who) == "list":
             lines.append(f"{about}: a list of targets per source neuron")
             nodes.append(node)
             continue
@@ -93,7 +94,11 @@ def _chosen(graph: Graph, program: Program, lists: bool) -> tuple[Graph, list[st
     return graph.with_nodes(nodes), lines
 
 
-def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> str:
+def _way_out(who: str, hint: str) -> str:
+    return hint if who != "target 'triton'" else f'{hint}, or use target="c"'
+
+
+def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool, who: str) -> str:
     """Return "list" or "dense".
 
     Raises:
@@ -102,17 +107,17 @@ def _layout(node: Synapses | DelayedSynapses, density: float, lists: bool) -> st
     if isinstance(node, Synapses) and node.own:
         if not lists:
             raise TargetError(
-                f"%{node.result.name} has listed synapses that a rule changes, which target 'triton' does not know",
+                f"%{node.result.name} has listed synapses that a rule changes, which {who} cannot take",
                 node.result.loc,
-                'use target="c", or gc.Dense() synapses',
+                _way_out(who, "use gc.Dense() synapses"),
             )
         return "list"
     if not lists:
         if node.layout == "list":
             raise TargetError(
-                f"%{node.result.name} is to be a list, which target 'triton' does not have",
+                f"%{node.result.name} is to be a list, which {who} cannot take",
                 node.result.loc,
-                'leave layout="list" out, or use target="c"',
+                _way_out(who, 'leave layout="list" out'),
             )
         return "dense"
     if node.layout != "auto":
