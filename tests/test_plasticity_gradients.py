@@ -150,3 +150,13 @@ def test_a_meta_learned_rate_learns():
     step = (rates[1] - rates[0]) / (slopes[1] - slopes[0])
     model.src_dst.A.data -= slopes[1] * step  # the loss is a parabola of A
     assert float(model.src_dst.A.detach()) == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_certificate_leaves_the_weights_as_they_are():
+    model = gc.compile(network(POOLED), target="c")
+    before = model.src_dst.weight.detach().clone()
+    certificate = model.verify(spikes(4, 0.4, 6, steps=STEPS).float())
+    assert certificate.ok, str(certificate)
+    assert torch.equal(model.src_dst.weight, before)
+    model.run(spikes(4, 0.4, 6, steps=STEPS).float())
+    assert not torch.equal(model.src_dst.weight, before)
