@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = {  # module in benchmarks/peers -> environment under .peers; None is the one that runs the suite
     "torch_eager": None,
     "torch_compile": None,
+    "torch_online": None,
     "jax_scan": "jax",
+    "brain_trace": "jax",
     "snntorch": "snn",
     "norse": "snn",
     "spikingjelly": "snn",

@@ -1,4 +1,4 @@
-"""The CPU suite: ``python -m benchmarks.suite [c1 c2 c3 c5 c6 c7 c8]`` (make bench).
+"""The CPU suite: ``python -m benchmarks.suite [c1 c2 c3 c4 c5 c6 c7 c8]`` (make bench).
 
 Every work is first checked (the same spikes, the same gradients), then timed in alternation with its peers. Peers
 that are not installed are left out with a line that says so.
@@ -17,7 +17,7 @@ from types import ModuleType
 import numpy as np
 from rich.table import Table
 
-from benchmarks import c1, c2, c3, c5, c6, c7, c8, hand
+from benchmarks import c1, c2, c3, c4, c5, c6, c7, c8, hand
 from benchmarks.contenders import TOLD, Contenders, Ours, start_peers, wait_for
 from benchmarks.floor import Floor, budget_bytes, measure_floor
 from benchmarks.process import Worker
@@ -127,7 +127,7 @@ def show(rows: list[Row], floor: Floor) -> None:
 def main() -> None:
     """Run the works named on the command line, or all, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("works", nargs="*", default=[*WORKS, "c6", "c8"], help="c1 c2 c3 c5 c6 c7 c8")
+    parser.add_argument("works", nargs="*", default=[*WORKS, "c4", "c6", "c8"], help="c1 c2 c3 c4 c5 c6 c7 c8")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json")
     options = parser.parse_args()
@@ -161,6 +161,8 @@ def main() -> None:
             rows.append(row)
             for worker in started:
                 worker.close()
+        if "c4" in options.works:
+            rows += c4.measure(Path(scratch) / "c4", min(options.rounds, 3), versions)
         if "c5" in options.works:
             rows += measure_tiles(options.rounds)
         if "c6" in options.works:

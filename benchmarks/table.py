@@ -11,7 +11,8 @@ README = RESULTS.parent.parent / "README.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 LABELS = {
     "torch_eager": "PyTorch eager", "torch_compile": "torch.compile", "jax_scan": "JAX", "snntorch": "snnTorch",
-    "norse": "Norse", "spikingjelly": "SpikingJelly", "brian": "Brian2 C++", "brian_cython": "Brian2 Cython",
+    "norse": "Norse", "spikingjelly": "SpikingJelly", "brain_trace": "BrainTrace",
+    "torch_online": "PyTorch eager, local BPTT", "brian": "Brian2 C++", "brian_cython": "Brian2 Cython",
 }  # fmt: skip
 
 
@@ -23,13 +24,18 @@ def format_ms(ms: float) -> str:
     return f"{ms / 1e3:.2f} s" if ms >= 1e3 else f"{ms:.3g} ms"
 
 
+def format_figure(row: dict[str, Any], figure: float) -> str:
+    """Return a figure of a row: a time, or memory where the row says so."""
+    return f"{figure:.0f} MB" if row["notes"].get("unit") == "MB" else format_ms(figure)
+
+
 def format_ratio(row: dict[str, Any]) -> str:
     """Return what the target speaks of: a fraction, a factor, or seconds."""
     if row["id"] == "c1":
         return f"{100 * row['ratio']:.0f} %"
     if row["id"] == "c8":
         return f"{row['ratio']:.2f} s"
-    told = f"{row['ratio']:.1f}x"
+    told = f"{row['ratio']:.{2 if row['notes'].get('unit') == 'MB' else 1}f}x"
     if row["id"] == "c2" and "over_hand" in row["notes"]:
         told += f", {row['notes']['over_libraries']:.0f}x, {row['notes']['over_hand']:.2f}x"
     return told
@@ -40,11 +46,10 @@ def make_table(results: dict[str, Any]) -> str:
     lines = ["| | work | graphc | others | reached | target |", "|---|---|---|---|---|---|"]
     for row in results["rows"]:
         others = sorted(row["peers"].items(), key=lambda pair: pair[1])
-        told = ", ".join(f"{LABELS.get(name, name)} {format_ms(ms)}" for name, ms in others)
+        told = ", ".join(f"{LABELS.get(name, name)} {format_figure(row, ms)}" for name, ms in others)
         verdict = format_ratio(row) + ("" if row["reached"] else " (missed)")
-        lines.append(
-            f"| {row['id']} | {row['work']} | {format_ms(row['ours_ms'])} | {told} | {verdict} | {row['target']} |"
-        )
+        ours = format_figure(row, row["ours_ms"])
+        lines.append(f"| {row['id']} | {row['work']} | {ours} | {told} | {verdict} | {row['target']} |")
     floor = ", ".join(UNITS[name].format(value) for name, value in results["floor"].items())
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "compiler")
     machine = results["gpu"] or results["machine"]
@@ -54,7 +59,7 @@ def make_table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Replace what stands between the markers of the README."""
-    files = [RESULTS / "cpu.json", RESULTS / "cpu-synapses.json", RESULTS / "gpu.json"]
+    files = [RESULTS / "cpu.json", RESULTS / "cpu-synapses.json", RESULTS / "cpu-online.json", RESULTS / "gpu.json"]
     tables = [make_table(json.loads(file.read_text())) for file in files if file.exists()]
     text = README.read_text()
     head, rest = text.split(BEGIN, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Work:
     beta: float = 10.0
     dt: float = 1.0
     learning_rate: float = 1e-3
+    chunk: int = 0  # steps between two updates of the weights, of online learning
 
     @property
     def v_decay(self) -> float:
@@ -71,10 +72,11 @@ class Work:
 C1 = Work("c1", "feed-forward CuBa-LIF, T=100 B=128 N=512", 100, 128, 512)
 C2 = Work("c2", "recurrent CuBa-LIF, T=100 B=128 N=256", 100, 128, 256)
 C3 = Work("c3", "train step 700-256r-20, ALIF, T=250 B=64", 250, 64, 256, inputs=700, outputs=20, tau_mem=20.0)
+C4 = replace(C3, id="c4", title="online learning 700-256r-20, ALIF, T=256 B=64", steps=256, chunk=32)
 C5 = Work("c5", "recurrent CuBa-LIF, a delay of 1 to 25 steps per synapse, T=100 B=128 N=256", 100, 128, 256)
 C6 = Work("c6", "CUBA network, 4000 neurons, 1 s in steps of 0.1 ms, simulated", 10_000, 1, 4000, dt=0.1)
 C7 = Work("c7", "Hodgkin-Huxley, 10 000 cells, 1000 steps of exponential Euler, simulated", 1000, 1, 10_000, dt=0.05)
-WORKS = {work.id: work for work in (C1, C2, C3, C5, C6, C7)}
+WORKS = {work.id: work for work in (C1, C2, C3, C4, C5, C6, C7)}
 LONGEST_DELAY = 25
 
 
@@ -99,12 +101,17 @@ def make_inputs(work: Work, seed: int = 1) -> Arrays:
             arrays["delays"] = draw.integers(1, LONGEST_DELAY + 1, (work.neurons, work.neurons))
         return arrays
     return {
-        "x": (draw.random((work.steps, work.batch, work.inputs)) < 0.05).astype(np.float32),
+        "x": draw_spikes(work, work.steps, draw),
         "w_in": normal(work.inputs, work.neurons, mean=0.004, std=0.05),
         "w_rec": normal(work.neurons, work.neurons, std=0.3 / math.sqrt(work.neurons)),
         "w_out": normal(work.neurons, work.outputs, std=1.0 / math.sqrt(work.neurons)),
         "labels": draw.integers(0, work.outputs, work.batch),
     }
+
+
+def draw_spikes(work: Work, steps: int, draw: np.random.Generator) -> NDArray[Any]:
+    """Return input spikes (steps, B, inputs) at a rate of 5 %."""
+    return (draw.random((steps, work.batch, work.inputs)) < 0.05).astype(np.float32)
 
 
 def save(work: Work, arrays: Arrays, folder: Path) -> None:

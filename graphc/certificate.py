@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.ir import Output, Program, Spike, initial
 from graphc.passes import Request, pipeline
+from graphc.passes.localize import STAYS, Localize
 
 from .lower import evaluation_order, lower
 from .network import Population
@@ -159,7 +160,8 @@ def _run_target(
     own = [n for n in outputs if n not in run.records]
     values = run.output if isinstance(run.output, dict) else {own[0] if own else outputs[0]: run.output}
     named = {n: values[n] if n in values else values[n.removesuffix(".output")] for n in own}
-    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad} | _by_name(model, given)
+    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    leaves |= _by_name(model, given) if _whole(model) else {}
     return _Traces({**run.records, **named}, leaves)
 
 
@@ -179,7 +181,9 @@ def _run_reference(
     from graphc.ir.interpret import Mode, interpret, run_once
     from graphc.runtime.parameters import read_parameters
 
-    program = _with_conditions(pipeline(Request())[0].run(lower(compiler.network, tuple(records))), spiking)
+    request = Request(rule=model._options.rule)
+    program = pipeline(request)[0].run(lower(compiler.network, tuple(records)))
+    program = _with_conditions(Localize(request).run(program), spiking)
     twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64)
     parameters = dict(zip((p.name for p in program.parameters), read_parameters(twin, program), strict=True))
     given = {n: x.detach().to("cpu", torch.float64).requires_grad_() for n, x in _by_name(model, inputs).items()}
@@ -196,8 +200,23 @@ def _run_reference(
         env[initial(tensor.name)] = value.to("cpu", torch.float64).expand(shape)
     done = interpret(program, env)
     names = {o.name for r in program.regions for o in r.graph.outputs}
-    leaves = {n: p for n, p in twin.named_parameters() if p.requires_grad} | given
+    if any(STAYS in line for about, line in program.notes if about == "learning"):
+        # What stays in a population over time but goes on within a step is no autograd graph: the reference target's.
+        twin._target = "reference"
+        named = given if len(given) > 1 else next(iter(given.values()), None)
+        run = twin.run(named, record=tuple(records), state=state, steps=steps, batch_size=batch)
+        outputs = (
+            run.output if isinstance(run.output, dict) else dict.fromkeys(compiler.lowered(()).outputs, run.output)
+        )
+        done |= run.records | {n if n in names else f"{n}.output": y for n, y in outputs.items()}
+    leaves = {n: p for n, p in twin.named_parameters() if p.requires_grad} | (given if _whole(model) else {})
     return _Traces({n: done[n] for n in names}, leaves)
+
+
+def _whole(model: Model) -> bool:
+    """Whether gradients go everywhere; a local rule's gradient of an input is that of its own step."""
+    rule = model._options.rule
+    return rule is None or not rule.local
 
 
 def _with_conditions(program: Program, spiking: Sequence[str]) -> Program:

@@ -35,6 +35,9 @@ from .base import Request, Rule
 from .build import dependents
 from .paths import CROSSING, sources_of
 
+STAYS = "back in time through its target"
+"""In a note: what a population keeps goes to others within the step alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Localize:
@@ -242,17 +245,16 @@ class _Local:
                 continue
             if not self._depends_on_carry(node.result):
                 continue  # what the target keeps nothing of, passes within the step
-            problem = self._not_linear(node.result)
+            problem = None
             if node.result.type.axes in read_by_others:
-                problem = problem or "which sends to others"
+                problem = "which sends to others"
+            problem = problem or self._not_linear(node.result)
             if self.rule.name == "ottt":
                 problem = problem or "as the rule has it"
             if problem is None:
                 found[node.result] = node
             else:
-                self.notes.append(
-                    f"dropped: from {node.result.name} back in time to {z.name}, through a target {problem}"
-                )
+                self.notes.append(f"dropped: from {node.result.name} {STAYS} to {z.name}, {problem}")
         return found
 
     def _block(self, drive: Value) -> set[Value]:

@@ -1,11 +1,10 @@
 """The cache of built kernels, and the compiler behind it."""
 
+import ctypes
 import hashlib
 import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,11 +81,20 @@ def test_keys_tell_the_parts_apart():
 
 
 def test_processes_that_build_at_once_all_get_a_whole_library(home):
-    code = (
-        f"from graphc.runtime.compiler import build; import ctypes; print(ctypes.CDLL(str(build({TEXT!r}))).answer())"
-    )
-    running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in running] == ["42"] * 2
+    context = multiprocessing.get_context("fork")
+    start, answers = context.Barrier(2), context.SimpleQueue()
+
+    def child():
+        start.wait(30)
+        answers.put(ctypes.CDLL(str(compiler.build(TEXT))).answer())
+
+    running = [context.Process(target=child, daemon=True) for _ in range(2)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(30)
+    assert [process.exitcode for process in running] == [0, 0]
+    assert [answers.get() for _ in running] == [42, 42]
     assert len(list(home.glob("*.so"))) == 1
 
 

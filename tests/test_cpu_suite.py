@@ -1,11 +1,31 @@
 """The works of the CPU suite that have a network of their own."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
-from benchmarks import c6, cuba
+from benchmarks import c4, c6, cuba
+from benchmarks.peers import torch_online
 from benchmarks.peers.torch_delays import lay_out
-from benchmarks.works import C6, LONGEST_DELAY, make_inputs
+from benchmarks.works import C4, C6, LONGEST_DELAY, compare, make_inputs
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 20])
+def test_c4_learns_from_a_stream_what_local_backpropagation_learns(chunk):
+    work = replace(C4, steps=20, batch=3, neurons=16, inputs=60, chunk=chunk)
+    arrays = make_inputs(work)
+    arrays["w_in"] *= 8
+    arrays["w_rec"] *= 2
+    weight = np.array([1, 0.5, 2])
+    ours = c4.set_up_ours(work, arrays, target="reference", dtype=torch.float64)[1](weight)
+    oracle = torch_online.set_up(work, arrays, torch.float64)[1](weight)
+    bptt = c4.set_up_ours(work, arrays, c4.gc.learn.BPTT(), target="reference", dtype=torch.float64)[1](weight)
+    agreement = compare(oracle, ours)
+    assert agreement.spikes_equal == 1 and 0.02 < agreement.rate < 0.5
+    assert agreement.gradient_error < 1e-10
+    assert compare(bptt, ours).gradient_error > 1e-2
 
 
 def test_a_synapse_of_c5_reads_the_spikes_of_its_delay():

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Each environment: its requirements, then what is installed beside them without dependencies (they would pull
 # torchvision and other versions of torch).
 ENVIRONMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "jax": (("jax==0.10.2", "numpy"), ()),
+    "jax": (("jax==0.10.2", "numpy", "braintrace==0.2.6"), ()),
     "brian": (("brian2==2.9.0", "numpy<2", "cython", "setuptools<81"), ()),
     "snn": (
         ("torch==2.13.0", "numpy", "h5py", "loguru", "SciencePlots", "tensorboard", "scipy", "matplotlib", "tqdm"),

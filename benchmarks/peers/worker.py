@@ -33,6 +33,17 @@ def measure(run: Run) -> float:
     return 1e3 * (time.perf_counter() - started)
 
 
+def forget_peak() -> None:
+    """Let the peak of `read_peak` begin anew with what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def read_peak() -> float:
+    """Return the most megabytes of this process that were resident at once."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1e3
+
+
 def serve(setups: dict[str, Setup], measure: Callable[[Run], float] = measure) -> None:
     """Serve the work in the folder named on the command line until standard input ends."""
     answers = os.fdopen(os.dup(1), "w")  # libraries print; their words go to standard error
@@ -57,5 +68,5 @@ def serve(setups: dict[str, Setup], measure: Callable[[Run], float] = measure) -
 
 def read_versions() -> dict[str, str]:
     """Return the versions of the peers imported into this process."""
-    names = ("jax", "snntorch", "norse", "spikingjelly", "brian2")
+    names = ("jax", "snntorch", "norse", "spikingjelly", "brian2", "braintrace")
     return {name: metadata.version(name) for name in names if name in sys.modules}
