@@ -151,7 +151,11 @@ def _run_target(
     model: Model, inputs: Any, records: Sequence[str], state: Any, steps: int | None, batch: int | None
 ) -> _Traces:
     given = _leaves(inputs)
+    kept = [(t, t.detach().clone(), t.grad) for t in (*model.parameters(), *model.buffers())]
     run = model.run(given, record=records, state=state, steps=steps, batch_size=batch)
+    for tensor, value, gradient in kept:  # what learning rules wrote is no part of the comparison
+        tensor.data.copy_(value)
+        tensor.grad = gradient
     outputs = model.last_build().program.outputs
     own = [n for n in outputs if n not in run.records]
     values = run.output if isinstance(run.output, dict) else {own[0] if own else outputs[0]: run.output}

@@ -43,6 +43,7 @@ from graphc.ir.ops import C
 
 from .adjoint_synapses import (
     differentiate_delayed,
+    differentiate_pool,
     differentiate_product,
     differentiate_spread,
     differentiate_synapses,
@@ -285,9 +286,7 @@ class Reverse:
             case Spread(side=str()):
                 differentiate_spread(self, node, g)
             case Pool():
-                pooled = self.build.new(f"d_{node.operands[0].name}", node.result.type, node.operands[0])
-                if node.operands[0] in self.relevant:
-                    self.add(node.operands[0], self.build.add(replace(node, result=pooled, operands=(g,))))
+                differentiate_pool(self, node, g)
             case Spread():
                 self._flow(node.operands[0], s, g)
             case Spike():

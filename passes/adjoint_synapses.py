@@ -12,6 +12,7 @@ from graphc.ir import (
     Graph,
     History,
     Outer,
+    Pool,
     Project,
     ProjectTransposed,
     Read,
@@ -195,6 +196,14 @@ def differentiate_spread(reverse: Reverse, node: Spread, g: Value) -> None:
         result=made, operands=(g, *tables), expr=slot(0), roles=(role,), over=over, ends=ends, layout=layout
     )
     reverse.add(operand, reverse.build.add(part))
+
+
+def differentiate_pool(reverse: Reverse, node: Pool, g: Value) -> None:
+    """Add the gradient of what was reduced over the batch: that of the result, reduced alike."""
+    (operand,) = node.operands
+    if operand in reverse.relevant:
+        result = reverse.build.new(f"d_{operand.name}", node.result.type, operand)
+        reverse.add(operand, reverse.build.add(replace(node, result=result, operands=(g,))))
 
 
 def _ahead(node: DelayedSynapses, history: str) -> str:
