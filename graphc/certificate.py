@@ -160,8 +160,8 @@ def _run_target(
     own = [n for n in outputs if n not in run.records]
     values = run.output if isinstance(run.output, dict) else {own[0] if own else outputs[0]: run.output}
     named = {n: values[n] if n in values else values[n.removesuffix(".output")] for n in own}
-    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    leaves |= _by_name(model, given) if _whole(model) else {}
+    inputs_too = _by_name(model, given) if _whole(model) else {}
+    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad} | inputs_too
     return _Traces({**run.records, **named}, leaves)
 
 

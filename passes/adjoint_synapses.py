@@ -209,3 +209,11 @@ def differentiate_pool(reverse: Reverse, node: Pool, g: Value) -> None:
 def _ahead(node: DelayedSynapses, history: str) -> str:
     """Return the name of what the reverse loop keeps of the gradient of delayed synapses that read `history`."""
     return f"ahead {node.result.name} of {history}"
+
+
+def longest(reverse: Reverse, history: History) -> int:
+    """Return the longest delay at which gradients go back to `history`: what is older at the end has none."""
+    reads = [n for n in reverse.forward.nodes if isinstance(n, Read) and n.history == history.name]
+    if any(n.result in reverse.delayed for n in reads):
+        return history.depth
+    return max(n.delay for n in reads if n.result in reverse.relevant)
