@@ -5,17 +5,23 @@ recording before it changes a weight; block-diagonal traces learn from the recor
 `CHUNK` steps, in memory that does not depend on how long it goes on.
 """
 
+import argparse
+import sys
+import time
+from pathlib import Path
+
 import matplotlib
 import torch
-from ecg import SKIP, accuracies
+from ecg import DATA, OUT, SKIP, accuracies, load, net
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 import graphc as gc
 
 matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
-CHUNK = 50  # steps from one learning signal to the next
+CHUNK = 100  # steps from one learning signal to the next
 LENGTHS = (100, 200, 500, 1000, 2000, 5000)
 Data = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -23,8 +29,13 @@ Data = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def stream(model: gc.Model, spikes: torch.Tensor, labels: torch.Tensor, chunk: int, skip: int = SKIP) -> float:
     """Let `model` see (T, B, 4) in chunks and add up the gradients of each; return the mean loss per step.
 
-    Between chunks the state goes on, and in it the traces. No step that is over is kept.
+    Between chunks the state goes on, and in it the traces. No step that is over is kept. A chunk of 0 is all at once,
+    which has the same gradient and needs no traces.
     """
+    if not chunk:
+        loss = cross_entropy(model(spikes)[skip:].flatten(0, 1), labels[skip:].flatten())
+        loss.backward()
+        return loss.item()
     state = model.initial_state(spikes.shape[1])
     total = 0.0
     for first in range(0, len(spikes), chunk):
@@ -60,12 +71,14 @@ def train(model: gc.Model, data: Data, test: Data, chunk: int, epochs: int, seed
     return history
 
 
-def peak(model: gc.Model, steps: int, chunk: int, data: Data) -> float:
+def peak(learn: gc.learn.Learning, steps: int, chunk: int, data: Data) -> float:
     """Return the most MB allocated at once while 32 recordings of `steps` steps are learned, the data apart."""
+    model = gc.compile(net, learn=learn, target="c")  # its memory is fresh
     spikes, labels, _ = data
     repeats = -(-steps // len(spikes))
     spikes, labels = spikes[:, :32].repeat(repeats, 1, 1)[:steps], labels[:, :32].repeat(repeats, 1)[:steps]
-    stream(model, spikes[:chunk, :1], labels[:chunk, :1], chunk, skip=0)  # builds; memory for one sample
+    once = chunk or steps
+    stream(model, spikes[:once, :1], labels[:once, :1], chunk, skip=0)  # builds; memory for one sample
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         stream(model, spikes, labels, chunk, skip=0)
     most = now = 0
@@ -74,3 +87,54 @@ def peak(model: gc.Model, steps: int, chunk: int, data: Data) -> float:
         now += event.nbytes()
         most = max(most, now)
     return most / 1e6
+
+
+def draw(histories: dict[str, list[list[float]]], peaks: dict[str, list[float]], path: Path) -> None:
+    """Save the accuracies of both ways of learning, and their memory over the length of the recordings."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    for axis, which, title in ((axes[0], 0, "all steps"), (axes[1], 1, "labelled steps")):
+        for name, history in histories.items():
+            epochs = range(1, len(history) + 1)
+            axis.plot(epochs, [accuracy[which] for accuracy in history], label=name)
+        axis.set(title=f"test accuracy, {title}", xlabel="epoch", ylim=(0.3, 0.9))
+    axes[0].legend(loc="lower right", frameon=False)
+    for name, sizes in peaks.items():
+        axes[2].plot(LENGTHS[: len(sizes)], sizes, "o-", ms=3, label=name)
+    axes[2].set(title="memory while learning 32 recordings", xlabel="steps of each", ylabel="MB at once")
+    axes[2].set(xscale="log", yscale="log")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Train both ways from the same weights on the same batches, and report accuracies and memory."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--epochs", type=int, default=20)
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--whole", action="store_true", help="no stream: the same gradients in a tenth of the time")
+    options = arguments.parse_args()
+    if not (DATA / "train.npz").exists():
+        sys.exit(
+            f"no {DATA}: set GRAPHC_DATA to a folder with ecg_qtdb (github.com/byin-cwi/Efficient-spiking-networks)"
+        )
+    data, test = load("train"), load("test")
+    online = (gc.learn.BlockDiagonal(chunk="all"), 0) if options.whole else (gc.learn.BlockDiagonal(), CHUNK)
+    learners = {"BPTT": (gc.learn.BPTT(), 0), "online": online}
+    histories, peaks = {}, {}
+    for name, (learn, chunk) in learners.items():
+        torch.manual_seed(options.seed)
+        model = gc.compile(net, learn=learn, target="c")
+        peaks[name] = [peak(learn, steps, chunk, data) for steps in LENGTHS]
+        started = time.perf_counter()
+        histories[name] = train(model, data, test, chunk, options.epochs, options.seed, name)
+        print(f"{name}: {time.perf_counter() - started:.0f} s, seed {options.seed}, {options.epochs} epochs")
+        told = ", ".join(f"{size:.1f}" for size in peaks[name])
+        print(f"  MB at once for recordings of {', '.join(map(str, LENGTHS))} steps: {told}")
+        reached = histories[name][-1]
+        print(f"  test accuracy {reached[0]:.4f}, over labelled steps alone {reached[1]:.4f}")
+    draw(histories, peaks, OUT / "ecg_online.png")
+    print(f"figure: {OUT / 'ecg_online.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -36,6 +36,45 @@ def delays() -> ModuleType:
     return example("delays")
 
 
+def test_spike_times_are_learned_from_pieces_of_a_pattern(monkeypatch):
+    eprop = example("eprop")
+    monkeypatch.setattr(eprop, "INPUTS", 50)
+    monkeypatch.setattr(eprop, "STEPS", 100)
+    monkeypatch.setattr(eprop, "TIMES", (60,))
+    monkeypatch.setattr(eprop, "STRONGEST", 0.12)
+    monkeypatch.setattr(eprop, "RATE", 3e-3)
+    distances, raster = eprop.learn_times(rounds=12, seed=0)
+    assert len(raster[0]) > len(raster[-1]) > 0
+    assert distances[-1] < 0.7 * distances[0]
+
+
+def test_a_stored_bit_is_among_the_first_and_recalled_at_the_end():
+    eprop = example("eprop")
+    spikes, bits = eprop.trials(100, torch.Generator().manual_seed(0))
+    groups = spikes.unflatten(2, (4, eprop.LINES)).unflatten(0, (eprop.SEGMENTS, eprop.SEGMENT)).sum((1, 4)) > 0
+    store = groups[..., 2].int().argmax(0)
+    assert (groups[..., 2].sum(0) == 1).all()
+    assert (groups[store, torch.arange(100), bits]).all()
+    assert groups[-1, :, 3].all() and not groups[:-1, :, 3].any()
+
+
+def test_a_stream_of_recordings_learns_what_whole_ones_teach(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    online = example("ecg_online")
+    generator = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(60, 3, 4, generator=generator) < 0.3).float()
+    labels = torch.randint(6, (60, 3), generator=generator)
+    gradients = []
+    for chunk in (25, 0):
+        torch.manual_seed(0)
+        model = gc.compile(online.net, learn=gc.learn.BlockDiagonal(), target="c")
+        online.stream(model, spikes, labels, chunk)
+        gradients.append([p.grad for p in model.parameters()])
+    for cut, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
+    assert gradients[0][0].norm() > 0
+
+
 def test_current_based_network_fires_as_in_brian2(networks):
     torch.manual_seed(0)
     spikes = networks.simulate(networks.cuba(), 1000, seed=0)
