@@ -151,13 +151,17 @@ def _run_target(
     model: Model, inputs: Any, records: Sequence[str], state: Any, steps: int | None, batch: int | None
 ) -> _Traces:
     given = _leaves(inputs)
+    kept = [(t, t.detach().clone(), t.grad) for t in (*model.parameters(), *model.buffers())]
     run = model.run(given, record=records, state=state, steps=steps, batch_size=batch)
+    for tensor, value, gradient in kept:  # what learning rules wrote is no part of the comparison
+        tensor.data.copy_(value)
+        tensor.grad = gradient
     outputs = model.last_build().program.outputs
     own = [n for n in outputs if n not in run.records]
     values = run.output if isinstance(run.output, dict) else {own[0] if own else outputs[0]: run.output}
     named = {n: values[n] if n in values else values[n.removesuffix(".output")] for n in own}
-    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    leaves |= _by_name(model, given) if _whole(model) else {}
+    inputs_too = _by_name(model, given) if _whole(model) else {}
+    leaves = {n: p for n, p in model.named_parameters() if p.requires_grad} | inputs_too
     return _Traces({**run.records, **named}, leaves)
 
 

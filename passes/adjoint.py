@@ -43,15 +43,17 @@ from graphc.ir.ops import C
 
 from .adjoint_synapses import (
     differentiate_delayed,
+    differentiate_pool,
     differentiate_product,
     differentiate_spread,
     differentiate_synapses,
+    longest,
     reads_of_delayed,
     seed_delayed,
 )
 from .base import Request
 from .build import Builder, dependents
-from .paths import crossed, driving, unstopped, without_filters
+from .paths import active_names, crossed, driving, unstopped, without_filters
 from .traces import states_of, traces_of
 
 Channel = Literal["both", "total", "instant"]
@@ -84,7 +86,7 @@ class Adjoint:
         if not self.request.wrt:
             plain = unstopped(replace(steps, graph=without_filters(steps.graph)))
             return program.with_regions([once, plain], "differentiated")
-        active = {v.name for v in _active_fixed(once.graph, self.request.wrt)} | self.request.wrt
+        active = active_names(once.graph, self.request.wrt)
         reverse = Reverse(steps.graph, active, self.request)
         forward, backward = reverse.run()
         regions = [
@@ -97,11 +99,6 @@ class Adjoint:
             traces = traces_of(steps.graph, states, reverse.drivers, reverse.local)
             program = replace(program, drivers=tuple(reverse.drivers), traces=tuple(traces))
         return program.with_regions(regions, "differentiated")
-
-
-def _active_fixed(graph: Graph, wrt: frozenset[str]) -> set[Value]:
-    """Return the values of the prologue that depend on what `wrt` names."""
-    return dependents(graph, [i.value for i in graph.inputs if i.source in wrt], (StopGradient,))
 
 
 class Reverse:
@@ -174,7 +171,7 @@ class Reverse:
         total = self._gradient(node.result)
         if total is None:
             return
-        within = self.instant.get(node.result, []) if self.local else []
+        within = self.instant.get(node.result, [])
         if not self.local or within == self.parts[node.result]:
             self.channel = "both"
             self._differentiate(node, total)
@@ -285,9 +282,7 @@ class Reverse:
             case Spread(side=str()):
                 differentiate_spread(self, node, g)
             case Pool():
-                pooled = self.build.new(f"d_{node.operands[0].name}", node.result.type, node.operands[0])
-                if node.operands[0] in self.relevant:
-                    self.add(node.operands[0], self.build.add(replace(node, result=pooled, operands=(g,))))
+                differentiate_pool(self, node, g)
             case Spread():
                 self._flow(node.operands[0], s, g)
             case Spike():
@@ -319,7 +314,7 @@ class Reverse:
                 node.fail("has no gradient rule in the adjoint pass")
 
     def input_of(self, value: Value) -> Input:
-        """Return the input of the reverse graph that is `value`."""
+        """Return the input that is `value`."""
         return next(i for i in self.inputs.values() if i.value is value)
 
     def drive(self, coefficient: Value, g: Value, source: str | None, into: str = "") -> None:
@@ -366,15 +361,8 @@ class Reverse:
         source = self.forward.history(history)
         name = f"{gradient(history)}@{delay}"
         ends = self.request.final or source.init in self.request.wrt
-        init = f"{gradient(history)}@{delay}@final" if ends and delay == self._longest(source) else None
+        init = f"{gradient(history)}@{delay}@final" if ends and delay == longest(self, source) else None
         self.histories.append(History(name, g, delay, init, name if ends else None))
-
-    def _longest(self, history: History) -> int:
-        """Return the longest delay at which gradients go back to `history`: what is older at the end has none."""
-        reads = [n for n in self.forward.nodes if isinstance(n, Read) and n.history == history.name]
-        if any(n.result in self.delayed for n in reads):
-            return history.depth
-        return max(n.delay for n in reads if n.result in self.relevant)
 
     def _finish(self) -> None:
         """Close the carries, the histories without a gradient, and write the gradients of inputs and initial states."""

@@ -12,6 +12,7 @@ from graphc.ir import (
     Graph,
     History,
     Outer,
+    Pool,
     Project,
     ProjectTransposed,
     Read,
@@ -197,6 +198,22 @@ def differentiate_spread(reverse: Reverse, node: Spread, g: Value) -> None:
     reverse.add(operand, reverse.build.add(part))
 
 
+def differentiate_pool(reverse: Reverse, node: Pool, g: Value) -> None:
+    """Add the gradient of what was reduced over the batch: that of the result, reduced alike."""
+    (operand,) = node.operands
+    if operand in reverse.relevant:
+        result = reverse.build.new(f"d_{operand.name}", node.result.type, operand)
+        reverse.add(operand, reverse.build.add(replace(node, result=result, operands=(g,))))
+
+
 def _ahead(node: DelayedSynapses, history: str) -> str:
     """Return the name of what the reverse loop keeps of the gradient of delayed synapses that read `history`."""
     return f"ahead {node.result.name} of {history}"
+
+
+def longest(reverse: Reverse, history: History) -> int:
+    """Return the longest delay at which gradients go back to `history`: what is older at the end has none."""
+    reads = [n for n in reverse.forward.nodes if isinstance(n, Read) and n.history == history.name]
+    if any(n.result in reverse.delayed for n in reads):
+        return history.depth
+    return max(n.delay for n in reads if n.result in reverse.relevant)

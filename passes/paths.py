@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from graphc.ir import DelayedSynapses, Graph, Node, Project, Region, StopGradient, Synapses, Value, Via
 
+from .build import dependents
+
 CROSSING = (Project, Synapses, DelayedSynapses)
 """Nodes that mix neurons."""
 
@@ -76,3 +78,9 @@ def crossed(graph: Graph, relevant: set[Value]) -> set[Value]:
         if here or any(v in found for v in node.operands):
             found.add(node.result)
     return found
+
+
+def active_names(once: Graph, wrt: frozenset[str]) -> set[str]:
+    """Return `wrt` and the coefficients of the prologue that depend on it."""
+    found = dependents(once, [i.value for i in once.inputs if i.source in wrt], (StopGradient,))
+    return {v.name for v in found} | wrt

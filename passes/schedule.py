@@ -333,6 +333,8 @@ def checks(graph: Graph) -> tuple[tuple[Value, str], ...]:
             continue
         while isinstance(node := definition.get(value), Reset):
             value = node.operands[0]
+        if value is carry.current:  # all it does is jump
+            value = carry.next
         found.append((value, carry.name))
     return tuple(found)
 

@@ -18,7 +18,6 @@ from graphc.ir import (
     Precision,
     Program,
     Schedule,
-    TargetError,
     final,
     gradient,
     initial,
@@ -32,6 +31,7 @@ from .buffers import Arena
 from .device import scheduled_for
 from .finite import Watch, check_watched, rows_of_checks, watched
 from .histories import ahead_gradient
+from .loading import emit, load
 from .prologue import Prologue, Tensors
 from .stored import element_dtype, empty_as_numbers, row_shape
 
@@ -384,27 +384,3 @@ def _gradient_parts(program: Program) -> dict[str, tuple[str, ...]]:
                 total = name.partition("+")[0]
                 parts[total] = (*parts.get(total, ()), name)
     return parts
-
-
-def emit(plan: Schedule) -> dict[str, str]:
-    """Return the texts of a schedule, "forward" and "backward"."""
-    if plan.target == "c":
-        from graphc.codegen import c
-
-        return c.emit(plan)
-    if plan.target == "triton":
-        from graphc.codegen import triton
-
-        return triton.emit(plan)
-    raise TargetError(f"unknown target {plan.target!r}", hint='use "auto", "c", "triton" or "reference"')
-
-
-def load(plan: Schedule, texts: dict[str, str]) -> Library:
-    """Return the kernels of `texts`, built or fetched from the cache."""
-    if plan.target == "c":
-        from . import load_c
-
-        return load_c.load(plan, texts)
-    from . import load_triton
-
-    return load_triton.load(plan, texts)

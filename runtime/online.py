@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import torch
 
-from graphc.ir import State, Tensor, Trace, final, gradient, initial
+from graphc.ir import State, TargetError, Tensor, Trace, final, gradient, initial
 from graphc.passes import Request
 
 from .buffers import Arena
@@ -213,7 +213,7 @@ class Stream(Build):
         given = given | seeds
         for carry in self._ends:
             assert carry.init is not None
-            if carry.init not in given or (not seeds and carry.init in given):
+            if carry.init not in given or not seeds:
                 shape = (extent.batch, *(self.program.sizes[a] for a in carry.current.type.axes))
                 given[carry.init] = torch.zeros(shape, dtype=self.key.dtype, device=self.device)
         if seeds:
@@ -256,8 +256,17 @@ class Whole(Build):
         self._making = threading.Lock()
 
     def every(self, steps: int, batch: int) -> int:
-        """Return how many steps a chunk of a call has."""
-        if self.key.options.chunk == "all":
+        """Return how many steps a chunk of a call has.
+
+        Raises:
+            TargetError: a chunk is asked for, and gradients of initial states, which reach back over all chunks.
+        """
+        if self.key.options.chunk == "all" or self.key.request.wrt.intersection(self.initial_names):
+            if isinstance(self.key.options.chunk, int) and self.key.options.chunk < steps:
+                raise TargetError(
+                    "gradients of initial states reach back over every chunk, and no trace carries them",
+                    hint='use chunk="all", or initial states that are not learned',
+                )
             return max(steps, 1)
         if isinstance(self.key.options.chunk, int):
             return self.key.options.chunk

@@ -11,6 +11,17 @@ import pytest
 
 os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must keep the numbers
 
+# Building is most of what the tests do. -O1 computes the same numbers; the files below build as users do.
+os.environ.setdefault("GRAPHC_CFLAGS", "-O1")
+BUILT_AS_USERS_DO = (
+    "test_targets",
+    "test_examples",
+    "test_c_codegen",
+    "test_c_math",
+    "test_c_products",
+    "test_cpu_suite",
+)
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -37,6 +48,13 @@ def cuda_available() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def optimised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build with all optimisations where a file asks for them."""
+    if request.path.stem in BUILT_AS_USERS_DO:
+        monkeypatch.delenv("GRAPHC_CFLAGS", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -93,3 +93,17 @@ def test_states_of_a_stream_carry_no_graph():
     model = compiled()
     y, state = model.step(X[0], model.initial_state(2))
     assert y.requires_grad and not any(s.requires_grad for s in state.values())
+
+
+def learned_start(chunk) -> gc.Model:
+    v, x, start = gc.state("v"), gc.input("x"), gc.param("start", 0.5, learn=True)
+    neuron = gc.Neuron("S", update={v: 0.9 * v + x}, spike=gc.Spike(v > 1), reset={v: v - 1}, init={v: start})
+    return gc.compile(network(neuron, "population"), learn=gc.learn.BlockDiagonal(chunk=chunk), target="reference")
+
+
+def test_gradients_of_initial_states_reach_back_over_every_chunk():
+    whole, cut = learned_start(None), learned_start(2)
+    whole(X).sum().backward()
+    assert whole.hid.start.grad.abs() > 0
+    with pytest.raises(gc.TargetError, match=r"reach back over every chunk(.|\n)*chunk=.all."):
+        cut(X).sum().backward()

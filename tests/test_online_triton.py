@@ -13,13 +13,13 @@ from .models.trace_models import TABLE, network
 STATES = Shape((True, False, False), (True, True, True), ((), (0, 1), (0, 1, 2)), True)
 
 
-def gradients(target: str, chunk: int | str, weights=None, stream: bool = False):
+def gradients(target: str, chunk: int | str, weights=None, stream: bool = False, device: str = "cpu"):
     net = network(TABLE["ALIF, reset detached"][0]("population"), "population", size=6)
     net.connect("hid", "hid", weight=0.1, delay=1)
-    model = gc.compile(net, learn=gc.learn.BlockDiagonal(chunk=chunk), target=target)
+    model = gc.compile(net, learn=gc.learn.BlockDiagonal(chunk=chunk), target=target).to(device)
     if weights:
         model.load_state_dict(weights)
-    x = (torch.rand(18, 3, 4, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    x = (torch.rand(18, 3, 4, generator=torch.Generator().manual_seed(1)) < 0.5).float().to(device)
     if stream:
         state = model.initial_state(3)
         for part in x.split(6):
@@ -29,6 +29,15 @@ def gradients(target: str, chunk: int | str, weights=None, stream: bool = False)
     else:
         model(x).pow(2).sum().backward()
     return model.state_dict(), {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_chunks_on_a_device_give_the_gradient_of_the_whole(stream):
+    weights, expected = gradients("reference", "all")
+    _, found = gradients("triton", 18 if stream else 5, weights, stream, "cuda")
+    for name, grad in expected.items():
+        torch.testing.assert_close(found[name].cpu(), grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max()))
 
 
 @pytest.mark.interpret

@@ -8,6 +8,13 @@ import graphc as gc
 from tests.models.plasticity import MASK, POST, PRE, B, T, compiled, spikes, times, told
 from tests.oracles import plasticity as oracle
 
+
+@pytest.fixture(autouse=True)
+def passes_are_compared_once(monkeypatch):
+    """Leave the comparison of numbers before and after every pass to the tests of gradients."""
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+
+
 TARGETS = pytest.mark.parametrize("target", ["reference", "c"])
 xp, yp = gc.states("xp yp", on="pre")
 xq, yq = gc.states("xq yq", on="post")
@@ -329,3 +336,23 @@ def test_a_weight_changed_in_a_step_acts_from_the_next_one(target):
     run = compiled(told(rule), target, learn=None).run({"pre": one, "post": post}, record=["dst.x", "src_dst.weight"])
     assert run.records["dst.x"][:, 0, 0].tolist() == [0.5, 0.5, 1.5, 1.5]
     assert run.records["src_dst.weight"][:, 0, 0, 0].tolist() == [0.5, 1.5, 1.5, 1.5]
+
+
+QUIET = {
+    "both": pair_rule(bounds=(0, 1)),
+    "arrivals": gc.Plasticity("arrivals", ode=traces(xq=15), on_pre={w: w - 0.04 * xq}, on_post={xq: xq + 1}),
+    "spikes": gc.Plasticity("spikes", ode=traces(xp=20), on_pre={xp: xp + 1}, on_post={w: w + 0.05 * xp}),
+}
+
+
+@pytest.mark.parametrize(("name", "mask"), [("both", None), ("arrivals", None), ("spikes", None), ("both", MASK)])
+def test_c_passes_over_synapses_that_no_spike_reaches(name, mask):
+    kind = gc.Dense() if mask is None else gc.Sparse(mask=np.tile(mask, 4))
+    net = told(QUIET[name], post=4 * POST, connectivity=kind)
+    models = [compiled(net, target, learn=None) for target in ("c", "reference")]
+    assert name == "arrivals" or any(text in models[0].source("forward") for text in ("_spiked[_e]", "continue;"))
+    for rate in (0.03, 0.6):
+        given = {"pre": spikes(PRE, 0.1, 1), "post": spikes(4 * POST, rate, 2)}
+        found, whole = (m.run(given).state["src_dst.weight"] for m in models)
+        assert (found != 0.5).double().mean() > 0.2
+        torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ from .models.trace_models import CLASSES, TABLE, network
 
 STEPS, BATCH = 16, 2
 ROWS = [(name, per) for name in TABLE for per in ("population", "neuron") if (name, per) != ("Izhikevich", "neuron")]
-GAIN = {"Izhikevich": 12.0, "CoBa-LIF": 0.9, "CuBa-LIF": 0.3}
+GAIN = {"Izhikevich": 12.0, "CoBa-LIF": 0.9, "CuBa-LIF": 0.3, "CuBa-LIF, own gain": 0.3}
 
 
 def declared(name: str, per: str) -> gc.Network:

@@ -31,16 +31,18 @@ def times(trains: torch.Tensor, sample: int, neuron: int, delay: int = 0) -> lis
     return [int(t) for t in steps if t < len(trains)]
 
 
-def told(rule: gc.Plasticity, *, factors: dict[str, int] | None = None, **connection: Any) -> gc.Network:
+def told(
+    rule: gc.Plasticity, *, factors: dict[str, int] | None = None, post: int = POST, **connection: Any
+) -> gc.Network:
     """Return inputs "pre" and "post" that say when the two populations spike, and the connection "src_dst" with `rule`.
 
     `factors` are third factors with the size of the network input that drives each.
     """
     net = gc.Network(dt=1.0)
     net.input("pre", PRE)
-    net.input("post", POST)
+    net.input("post", post)
     net.population("src", TOLD, PRE)
-    net.population("dst", TOLD, POST)
+    net.population("dst", TOLD, post)
     for side, population in (("pre", "src"), ("post", "dst")):
         one = {"connectivity": gc.OneToOne(), "weight": 1.0, "learn": False}
         net.connect(side, population, target="teach", **one)

@@ -48,6 +48,12 @@ def cuba(per: str) -> gc.Neuron:
     return gc.Neuron("C", update=update, spike=gc.Spike(v > 1, surrogate=SURROGATE), reset={v: v - 1})
 
 
+def gain(per: str) -> gc.Neuron:
+    """Return a neuron that weighs its synaptic current by a number of its own."""
+    update = {i: keep(5, per, "syn") * i + x, v: keep(10, per) * v + gc.param("gain", 1.0, per="neuron") * i}
+    return gc.Neuron("O", update=update, spike=gc.Spike(v > 1, surrogate=SURROGATE), reset={v: v - 1})
+
+
 def coba(per: str) -> gc.Neuron:
     """Return a neuron with conductances."""
     rate = 0.1 + ge + gi
@@ -89,6 +95,7 @@ TABLE: dict[str, tuple[Callable[[str], gc.Neuron], dict[str, str], dict[str, str
     "ALIF, attached": (lambda per: alif(per, False), {"v": "D", "a": "D"}, {"v": "D", "a": "D"}),
     "ALIF, all detached": (lambda per: alif(per, True), {"v": "S", "a": "Z"}, {"v": "D", "a": "Z"}),
     "CuBa-LIF": (cuba, {"v": "S", "i": "S"}, {"v": "D", "i": "D"}),
+    "CuBa-LIF, own gain": (gain, {"v": "D", "i": "S"}, {"v": "D", "i": "D"}),
     "CoBa-LIF": (coba, {"ge": "S", "gi": "Z", "v": "D"}, {"ge": "D", "gi": "Z", "v": "D"}),
     "AdLIF, detached": (lambda per: adlif(per, True), {"v": "S", "a": "S"}, {"v": "D", "a": "D"}),
     "AdLIF, attached": (lambda per: adlif(per, False), {"v": "D", "a": "D"}, {"v": "D", "a": "D"}),
