@@ -73,7 +73,7 @@ def reverse_of(*nodes, reads) -> Kernel:
 
 
 def saved_storage(*nodes, reads):
-    program = SimpleNamespace(outputs=(), inputs=(), states=(), sizes={"hid": 64})
+    program = SimpleNamespace(outputs=(), inputs=(), states=(), drivers=(), sizes={"hid": 64})
     return buffers_of(program, [reverse_of(*nodes, reads=reads)], "triton", "bfloat16")["saved c"].storage
 
 
