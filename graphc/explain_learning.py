@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sympy
 
-from graphc.ir import Graph, Program, Trace, Value
+from graphc.ir import Graph, GraphcError, Program, TargetError, Trace, Value
 from graphc.passes.jacobian import NONZERO, derivatives
 
 if TYPE_CHECKING:
@@ -124,3 +124,31 @@ def _named(entry: sympy.Expr, name: str) -> sympy.Expr:
 
 def _latex_name(name: str) -> str:
     return "\\mathit{" + name.replace("_", "\\_").replace("~", "\\sim ") + "}"
+
+
+def traces_text(build: Build) -> str:
+    """Return the text of the kernel that advances the traces of a build.
+
+    Raises:
+        GraphcError: the build has no traces.
+        TargetError: the target makes their sums by torch.
+    """
+    from graphc.runtime.online import Stream, Whole
+
+    stream = build.stream() if isinstance(build, Whole) else build
+    weights = [t for t in stream.traces if t.driver.source is not None] if isinstance(stream, Stream) else []
+    if not isinstance(stream, Stream) or not weights or stream.full:
+        raise GraphcError("this key has no traces of synapses", hint="compile with learn=gc.learn.BlockDiagonal()")
+    if build.key.target == "c":
+        from graphc.codegen.c.traces import emit_traces as emit_c
+
+        return emit_c("double" if build.key.dtype.itemsize == 8 else "float", "uint8_t")
+    if build.key.target == "triton":
+        from graphc.codegen.triton.traces import Shape
+        from graphc.codegen.triton.traces import emit_traces as emit_triton
+
+        own = [t for t in weights if t.driver is weights[-1].driver]
+        labels = [t.state.label for t in own]
+        reads = tuple(tuple(labels.index(r) for r in t.reads if r in labels) if t.kind == "dense" else () for t in own)
+        return emit_triton(Shape(tuple(t.kind == "shared" for t in own), (True,) * len(own), reads, True))
+    raise TargetError("target 'reference' sums traces by torch: it has no text", hint='pass target="c"')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from graphc.ir import GraphcError, Schedule, TargetError, show
 
 from .explain import explain
-from .explain_learning import learning
+from .explain_learning import learning, traces_text
 from .names import did_you_mean
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Inspection:
         """Return a generated text; its first line says which key it shows.
 
         Args:
-            half: "forward" or "backward".
+            half: "forward", "backward", or "traces" for what advances the eligibility traces of an online rule.
             what: None for the text of the model's target, "c" or "triton" for that of another, "ptx" for what Triton
                 makes of it for sm_90, one kernel after the other.
             key: `record`, `gradients` and `target` of the key to show.
@@ -61,8 +61,8 @@ class Inspection:
             GraphcError: there is no such text.
             TargetError: the target has no text, or no PTX.
         """
-        if half not in ("forward", "backward"):
-            raise GraphcError(f"there is no source {half!r}", hint='use "forward" or "backward"')
+        if half not in ("forward", "backward", "traces"):
+            raise GraphcError(f"there is no source {half!r}", hint='use "forward", "backward" or "traces"')
         if what not in (None, "c", "triton", "ptx"):
             raise GraphcError(f"there is no text {what!r} of a kernel", hint='use "c", "triton" or "ptx"')
         if what in ("c", "triton"):
@@ -70,6 +70,8 @@ class Inspection:
         elif what == "ptx":
             key.setdefault("target", "triton")
         build = self._build(**key)
+        if half == "traces":
+            return f"{COMMENT.get(build.key.target, '#')} traces of {describe(build.key)}\n{traces_text(build)}"
         plan = self._scheduled(build, half)
         if not plan.half(half == "backward"):
             raise GraphcError(f"this key has no {half} kernels: {describe(build.key)}", hint="ask with gradients=True")

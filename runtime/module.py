@@ -220,10 +220,10 @@ class Model(SynapseControls):
         return self._compiler.inspect(self).graph(stage, **key)
 
     def source(self, half: str = "forward", what: str | None = None, **key: Any) -> str:
-        """Return the generated text of the "forward" or "backward" half; its first line names the key it shows.
+        """Return the generated text of a half, or of the "traces" of an online rule; its first line names the key.
 
         Args:
-            half: "forward" or "backward".
+            half: "forward", "backward" or "traces".
             what: None for the model's target; "c", "triton" or "ptx".
             key: `record`, `gradients` and `target`; the key used last without them.
         """

@@ -58,7 +58,7 @@ class Stream(Build):
         self.gradients |= {gradient(c): (gradient(c),) for c in self._coefficients}
         self._states = _by_axis(self.traces)
         self._step = TraceStep(program, key.target, key.dtype, arena)
-        self._full = FullStep(program) if key.request.rule is not None and not key.request.rule.local else None
+        self.full = FullStep(program) if key.request.rule is not None and not key.request.rule.local else None
         self._ends = [c for r in program.regions if r.kind == "reverse" for c in r.graph.carries if c.init]
         self._fixed = {i.source: i.value.type for r in program.regions for i in r.graph.inputs if i.kind == "fixed"}
 
@@ -145,14 +145,14 @@ class Stream(Build):
         if learn:
             env = self._reverse(env, extent, {})
         learning = sensitivity(env) if learn else None
-        if self._full is not None:
+        if self.full is not None:
             each: dict[str, list[Sensitivity]]
             each = {s.label: [] for states in self._states.values() for s in states} if onward else {}
             for state in (s for states in self._states.values() for s in states if onward):
                 for n in range(self.program.sizes[state.axis]):
                     seeds = self._ones([state], extent, n)
                     each[state.label].append(sensitivity(self._reverse(start, extent, seeds)))
-            totals, traces = self._full.run(sources, learning, each, carried)
+            totals, traces = self.full.run(sources, learning, each, carried)
         else:
             alike: dict[str, Sensitivity] = {}
             for number in range(max((len(s) for s in self._states.values()), default=0)) if onward else ():

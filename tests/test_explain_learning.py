@@ -64,3 +64,11 @@ def test_the_length_from_which_a_call_is_cut_is_where_traces_take_less_memory():
     assert f"calls of up to {limit} steps are one local reverse pass" in model.explain()
     assert build.every(limit, 1) == limit
     assert build.every(limit + 1, 1) == 32
+
+
+def test_the_kernel_of_traces_can_be_read():
+    model = gc.compile(network("ALIF, reset detached"), learn=gc.learn.BlockDiagonal())
+    assert "void chunk(" in model.source("traces")
+    assert "def chunk(z, e0, e1, e2, " in model.source("traces", "triton")
+    with pytest.raises(gc.GraphcError, match="no traces of synapses"):
+        gc.compile(network("ALIF, reset detached")).source("traces")

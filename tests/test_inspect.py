@@ -117,8 +117,8 @@ def test_ptx_is_refused_where_triton_interprets(model):
 
 
 def test_text_that_is_not_there_is_refused(model):
-    with pytest.raises(gc.GraphcError, match="no source 'traces'"):
-        model.source("traces")
+    with pytest.raises(gc.GraphcError, match="no source 'gradients'"):
+        model.source("gradients")
     with pytest.raises(gc.GraphcError, match="no text 'sass'"):
         model.source("forward", "sass")
     with pytest.raises(gc.GraphcError, match=r"no backward kernels: .*\n  hint: ask with gradients=True"):
