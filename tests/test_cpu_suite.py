@@ -12,11 +12,6 @@ from benchmarks.peers.torch_delays import lay_out
 from benchmarks.works import C4, C6, LONGEST_DELAY, compare, make_inputs
 
 
-@pytest.fixture(autouse=True)
-def passes_are_not_compared_again(monkeypatch):
-    monkeypatch.setenv("GRAPHC_VERIFY", "1")
-
-
 @pytest.mark.parametrize("chunk", [7, 20])
 def test_c4_learns_from_a_stream_what_local_backpropagation_learns(chunk):
     work = replace(C4, steps=20, batch=3, neurons=16, inputs=60, chunk=chunk)

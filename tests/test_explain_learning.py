@@ -10,11 +10,6 @@ from .models.trace_models import TABLE
 from .models.trace_models import network as readable
 
 
-@pytest.fixture(autouse=True)
-def passes_are_not_compared_again(monkeypatch):
-    monkeypatch.setenv("GRAPHC_VERIFY", "1")
-
-
 def section(net: gc.Network, learn, **options) -> str:
     model = gc.compile(net, learn=learn, target="c")
     text = model.explain(**options)

@@ -24,11 +24,6 @@ ON_C = ("LIF soft, detached", "LIF hard, attached", "CoBa-LIF", "refractory, cla
 Gradients = dict[str, torch.Tensor]
 
 
-@pytest.fixture(autouse=True)
-def passes_are_not_compared_again(monkeypatch):
-    monkeypatch.setenv("GRAPHC_VERIFY", "1")
-
-
 @functools.cache
 def compiled(name: str, rule: str = "diagonal", target: str = "reference", chunk=None, **options) -> gc.Model:
     learn = RULES[rule]() if rule == "bptt" else RULES[rule](chunk=chunk)

@@ -14,11 +14,6 @@ STEPS = 11
 Gradients = dict[str, torch.Tensor]
 
 
-@pytest.fixture(autouse=True)
-def passes_are_not_compared_again(monkeypatch):
-    monkeypatch.setenv("GRAPHC_VERIFY", "1")
-
-
 def learned(name: str, topology: str, learn, target="reference", dtype=torch.float64, weights=None):
     """Return the gradients of a random weighting of all outputs, and the weights."""
     case = build(name, topology)

@@ -12,11 +12,6 @@ ROWS = [(name, per) for name in TABLE for per in ("population", "neuron") if (na
 GAIN = {"Izhikevich": 12.0, "CoBa-LIF": 0.9, "CuBa-LIF": 0.3, "CuBa-LIF, own gain": 0.3}
 
 
-@pytest.fixture(autouse=True)
-def passes_are_not_compared_again(monkeypatch):
-    monkeypatch.setenv("GRAPHC_VERIFY", "1")
-
-
 def declared(name: str, per: str) -> gc.Network:
     make = TABLE[name][0]
     return network(make(per), per, gain=GAIN.get(name, 0.6))
