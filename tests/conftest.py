@@ -15,7 +15,6 @@ os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must kee
 os.environ.setdefault("GRAPHC_CFLAGS", "-O1")
 BUILT_AS_USERS_DO = (
     "test_targets",
-    "test_examples",
     "test_c_codegen",
     "test_c_math",
     "test_c_products",
