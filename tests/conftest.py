@@ -14,7 +14,6 @@ os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must kee
 # Building is most of what the tests do. -O1 computes the same numbers; the files below build as users do.
 os.environ.setdefault("GRAPHC_CFLAGS", "-O1")
 BUILT_AS_USERS_DO = (
-    "test_targets",
     "test_c_codegen",
     "test_c_math",
     "test_c_products",
