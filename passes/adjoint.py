@@ -168,8 +168,7 @@ class Reverse:
 
         Only that part leaves the neuron, over connections within the step. What came from later steps stays in it.
         """
-        total = self._gradient(node.result)
-        if total is None:
+        if (total := self._gradient(node.result)) is None:
             return
         within = self.instant.get(node.result, [])
         if not self.local or within == self.parts[node.result]:

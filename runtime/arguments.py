@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from graphc.ir import GraphcError, Loc, Program, TargetError, Tensor, Type
+from graphc.ir import GraphcError, Loc, Program, TargetError, Type
 
 from .build import DTYPES
 from .products import NARROW
@@ -110,11 +110,6 @@ def checked_state(
     if not isinstance(state, Mapping):
         raise GraphcError(f"the state is a {type(state).__name__}, no mapping of names to tensors", hint=start)
     for tensor in program.states:
-        if tensor.name not in state and _is_trace(tensor):
-            raise GraphcError(
-                f"the state lacks the trace '{tensor.name}': it was advanced without gradients, or by another model",
-                hint=f"keep gradients enabled from the first step on, or {start}",
-            )
         if tensor.name not in state:
             raise GraphcError(f"the state lacks '{tensor.name}'", hint=start)
         value = state[tensor.name]
@@ -139,13 +134,39 @@ def checked_state(
     return found
 
 
-def _is_trace(tensor: Tensor) -> bool:
-    return "~" in tensor.name  # no declared name has one
+def in_order(
+    states: list[torch.Tensor],
+    names: tuple[str, ...],
+    state: Mapping[str, torch.Tensor] | None,
+    program: Program,
+) -> list[torch.Tensor]:
+    """Return the states called `names`, and the number of the step; nothing where no state was given.
+
+    Raises:
+        GraphcError: the given state lacks one.
+    """
+    if state is None:
+        return []
+    by_name = dict(zip((t.name for t in program.states), states, strict=True))
+    missing = [n for n in names if n not in by_name]
+    if missing and is_trace(missing[0]):
+        raise GraphcError(
+            f"the state lacks the trace '{missing[0]}': it was advanced without gradients, or by another model",
+            hint="keep gradients enabled from the first step on, or start from model.initial_state()",
+        )
+    if missing:
+        raise GraphcError(f"this record set needs the state '{missing[0]}', which the given state lacks")
+    return [*(by_name[n] for n in names), state["t"]]
 
 
-def without_traces(program: Program) -> Program:
-    """Return `program` without the states that are eligibility traces."""
-    return replace(program, states=tuple(t for t in program.states if not _is_trace(t)))
+def is_trace(name: str) -> bool:
+    """Whether a state of this name is an eligibility trace."""
+    return "~" in name  # no declared name has one
+
+
+def without_traces(program: Program, keep: Mapping[str, Any]) -> Program:
+    """Return `program` without the states that are eligibility traces, but for those of `keep`."""
+    return replace(program, states=tuple(t for t in program.states if not is_trace(t.name) or t.name in keep))
 
 
 def _shape(program: Program, type: Type, batch: int, depth: int | None) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from graphc.passes import Request
 
 from . import autograd, checkpoint, online
 from .applied import apply_rules
-from .arguments import check_count, check_dtype, checked_inputs, checked_state, named_inputs, without_traces
+from .arguments import check_count, check_dtype, checked_inputs, checked_state, in_order, named_inputs, without_traces
 from .asked import Compiler
 from .buffers import Arena
 from .build import Build, Key, Options
@@ -288,11 +288,11 @@ class Model(SynapseControls):
         check_parameters(self._program, parameters, self._like)
         if state is None and self._program.draws:
             state = self.initial_state(batch)
-        carrying = self._carrying(parameters)
+        carrying = self._carrying(parameters, state)
         states = checked_state(carrying, self._like, state, batch) if state is not None else []
-        wrt = self._wrt(xs, parameters, states)
+        wrt = self._wrt(xs, parameters, states, carrying)
         name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
-        ordered = self._in_order(states, state_names, state, carrying)
+        ordered = in_order(states, state_names, state, carrying)
         results: Sequence[torch.Tensor]
         if wrt or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
             results = torch.ops.graphc.run(name, steps, batch, xs, parameters, ordered)
@@ -312,36 +312,23 @@ class Model(SynapseControls):
             output = {_short(name): named[name] for name in self._program.outputs}
         return output, {name: named[name if name in named else during(name)] for name in record}, last
 
-    def _in_order(
-        self,
-        states: list[torch.Tensor],
-        names: tuple[str, ...],
-        state: Mapping[str, torch.Tensor] | None,
-        program: Program,
-    ) -> list[torch.Tensor]:
-        if state is None:
-            return []
-        by_name = dict(zip((t.name for t in program.states), states, strict=True))
-        missing = [n for n in names if n not in by_name]
-        if missing:
-            raise GraphcError(f"this record set needs the state '{missing[0]}', which the given state lacks")
-        return [*(by_name[n] for n in names), state["t"]]
-
-    def _carrying(self, parameters: list[torch.Tensor]) -> Program:
-        """Return the program with the states that a call takes: traces only where something learns."""
-        if self._options.rule is None or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
+    def _carrying(self, parameters: list[torch.Tensor], state: Mapping[str, torch.Tensor] | None) -> Program:
+        """Return the program with the states that a call takes: of traces those it has, where something learns."""
+        if self._options.rule is None:
             return self._program
-        return without_traces(self._program)
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
+        return without_traces(self._program, keep=state if learns and isinstance(state, Mapping) else {})
 
     def _wrt(
         self,
         xs: list[torch.Tensor],
         parameters: list[torch.Tensor],
         states: list[torch.Tensor],
+        program: Program | None = None,
     ) -> frozenset[str]:
         if not self._trainable or not torch.is_grad_enabled():
             return frozenset()
-        program = self._carrying(parameters)
+        program = program or self._program
         names = [t.name for t, x in zip(program.inputs, xs, strict=True) if x.requires_grad]
         names += [p.name for p, x in zip(program.parameters, parameters, strict=True) if x.requires_grad]
         if states and self._options.rule is not None and any(x.requires_grad for x in states):

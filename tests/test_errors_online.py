@@ -72,6 +72,20 @@ def test_a_state_that_was_advanced_without_gradients_has_no_traces():
         model.step(X[1], state)
 
 
+def test_a_weight_that_is_frozen_has_no_trace_and_needs_one_when_it_learns_again():
+    model = compiled()
+    model.w0.weight.requires_grad_(False)
+    state = model.initial_state(2)
+    for x in X[:3]:
+        y, state = model.step(x, state)
+        y.sum().backward()
+    assert not any(name.startswith("w0.weight~") for name in state)
+    assert model.hid_out.weight.grad.abs().sum() > 0
+    model.w0.weight.requires_grad_(True)
+    with pytest.raises(gc.GraphcError, match=r"lacks the trace 'w0\.weight~hid\.v'"):
+        model.step(X[3], state)
+
+
 def test_a_step_whose_weights_have_changed_since_is_stale():
     model = compiled()
     y, _ = model.step(X[0], model.initial_state(2))
