@@ -78,7 +78,7 @@ def compile(
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))
     rule = _rule(network, learning)
-    lists = target != "triton"
+    lists = target != "triton" and rule is None
     parameters = (
         compiler.program(Request(lists=lists, rule=rule)).parameters if rule else compiler.lowered(()).parameters
     )

@@ -347,7 +347,7 @@ class Reverse:
             raise GraphcError(
                 f"no trace carries the gradient of {fixed.name}: its synapses are evaluated one by one",
                 part.loc,
-                'use whole sequences with gc.learn.BlockDiagonal(chunk="all"), or a transmit that separates',
+                'use learn="bptt", learn=False for these weights, or a transmit that separates',
             )
         source = self.source(fixed)
         count = sum(o.name.partition("+")[0] == gradient(source) for o in self.outputs)

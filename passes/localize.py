@@ -239,6 +239,10 @@ class _Local:
         read_by_others = {v.type.axes for n in self.graph.nodes if isinstance(n, CROSSING) for v in sources_of(n)}
         for node in self.graph.nodes:
             if not isinstance(node, Project):
+                if isinstance(node, CROSSING) and self._depends_on_carry(node.result):
+                    for z in (v for v in sources_of(node) if v in self.past and v in self.now):
+                        what = "whose synapses are evaluated one by one"
+                        self.notes.append(f"dropped: from {node.result.name} {STAYS} to {z.name}, {what}")
                 continue
             z = node.operands[0]
             if z not in self.past or z not in self.now or z.type.axes == node.result.type.axes:

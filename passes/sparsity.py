@@ -52,7 +52,7 @@ class Sparsity:
         if any(r.kind == "once" for r in program.regions) or len(program.regions) != 1:
             return program
         (region,) = program.regions
-        who = "the traces of an online rule" if self.request.drivers else "target 'triton'"
+        who = "an online rule" if self.request.rule else "target 'triton'"
         graph, lines = _chosen(region.graph, program, self.request.lists, who)
         if not lines:
             return program

@@ -194,7 +194,10 @@ class Model(SynapseControls):
         parameters = dict(zip((p.name for p in program.parameters), read_parameters(self, program), strict=True))
         draws = {p.name: draw(p, sizes, torch.float64, batch_size).to(self._like.device) for p in program.draws}
         state = initial_state(program, parameters, draws, batch_size, self.dtype, self._like.device)
-        return {**{t.name: state[initial(t.name)] for t in program.states}, "t": torch.zeros((), dtype=torch.int64)}
+        found = {t.name: state[initial(t.name)] for t in program.states}
+        if self._options.rule is not None:  # a stream hands no gradient from call to call, nor into its first
+            found = {name: tensor.detach() for name, tensor in found.items()}
+        return {**found, "t": torch.zeros((), dtype=torch.int64)}
 
     def check(self) -> None:
         """Raise the NonFiniteError of an earlier run on a GPU, which does not wait for it."""
@@ -256,7 +259,13 @@ class Model(SynapseControls):
             target,
             str(device),
             self.dtype,
-            Request(record, wrt, whole and bool(wrt), target != "triton", self._options.rule),
+            Request(
+                record,
+                wrt,
+                whole and bool(wrt),
+                target != "triton" and self._options.rule is None,
+                self._options.rule,
+            ),
             self._options,
         )
 

@@ -64,10 +64,12 @@ class Stream(Build):
 
     def every(self, steps: int, batch: int) -> int:
         """Return how many steps a chunk of a call has."""
+        if _uncut(self, steps):
+            return max(steps, 1)
         chunk = self.key.options.chunk
         if isinstance(chunk, int):
             return chunk
-        return max(steps, 1) if chunk == "all" or steps <= self.crossover() else CHUNK
+        return max(steps, 1) if steps <= self.crossover() else CHUNK
 
     def crossover(self) -> int:
         """Return the number of steps from which traces take less memory than what backward reads of every step."""
@@ -169,7 +171,8 @@ class Stream(Build):
 
         With `reuse` the given traces are this call's own.
         """
-        given = {name: tensor for name, tensor in given.items() if name not in self.saved}
+        made = {*self.saved, *self.program.outputs}.difference(t.name for t in self.program.inputs)
+        given = {name: tensor for name, tensor in given.items() if name not in made}  # every chunk makes its own
         state = {initial(name): given[initial(name)] for name in self.state_names}
         wanted = [gradient(t.name) for t in self.program.inputs if t.name in self.key.request.wrt]
         total: Tensors = {}
@@ -261,12 +264,7 @@ class Whole(Build):
         Raises:
             TargetError: a chunk is asked for, and gradients of initial states, which reach back over all chunks.
         """
-        if self.key.options.chunk == "all" or self.key.request.wrt.intersection(self.initial_names):
-            if isinstance(self.key.options.chunk, int) and self.key.options.chunk < steps:
-                raise TargetError(
-                    "gradients of initial states reach back over every chunk, and no trace carries them",
-                    hint='use chunk="all", or initial states that are not learned',
-                )
+        if _uncut(self, steps):
             return max(steps, 1)
         if isinstance(self.key.options.chunk, int):
             return self.key.options.chunk
@@ -318,6 +316,23 @@ class Whole(Build):
             for t in stream.traces
         }
         return _by_total(self, stream.learn_again(given | zeros, extent, reuse=True))
+
+
+def _uncut(build: Build, steps: int) -> bool:
+    """Whether a call of `steps` is one chunk whatever its size.
+
+    Raises:
+        TargetError: a chunk is asked for, and gradients of initial states, which reach back over all chunks.
+    """
+    chunk = build.key.options.chunk
+    if not build.key.request.wrt.intersection(build.initial_names):
+        return chunk == "all"
+    if isinstance(chunk, int) and chunk < steps:
+        raise TargetError(
+            "gradients of initial states reach back over every chunk, and no trace carries them",
+            hint='use chunk="all", or initial states that are not learned',
+        )
+    return True
 
 
 def _by_total(build: Build, env: Tensors) -> Tensors:

@@ -121,3 +121,12 @@ def test_gradients_of_initial_states_reach_back_over_every_chunk():
     assert whole.hid.start.grad.abs() > 0
     with pytest.raises(gc.TargetError, match=r"reach back over every chunk(.|\n)*chunk=.all."):
         cut(X).sum().backward()
+    with pytest.raises(gc.TargetError, match="reach back over every chunk"):
+        cut.run(X).output.sum().backward()
+
+
+def test_a_stream_starts_where_a_learned_state_starts():
+    model = learned_start(None)
+    y, _ = model.step(X[0], model.initial_state(2))
+    y.sum().backward()
+    assert model.hid.start.grad is None or not model.hid.start.grad.any()

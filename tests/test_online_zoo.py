@@ -119,3 +119,40 @@ def test_weights_that_change_inside_the_window_change_the_gradient():
             for n, p in model.named_parameters():
                 p.copy_(kept[n])
     assert 1e-9 < distances[0] < 1e-2 * distances[1]  # about proportional to the learning rate
+
+
+@pytest.mark.parametrize("target", ["reference", "c"])
+def test_a_record_of_a_hidden_population_survives_a_call_that_is_cut(target):
+    x, found, kept = stimulus(), [], []
+    for chunk in (None, 3):
+        model = compiled("LIF soft, attached", target=target, chunk=chunk)
+        model.zero_grad()
+        piece = model.run(x, record=["hid.spike"])
+        kept.append(piece.records["hid.spike"].detach().clone())
+        loss_of(piece.output).backward()
+        found.append({n: p.grad.clone() for n, p in model.named_parameters()})
+        assert torch.equal(piece.records["hid.spike"], kept[-1])
+    assert_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("where", ["stim_hid", "hid_hid"])
+def test_a_delay_for_every_synapse_is_the_same_in_chunks_and_calls(where):
+    delays = {"stim_hid": torch.arange(12).reshape(3, 4) % 5, "hid_hid": 1 + torch.arange(16).reshape(4, 4) % 4}
+    v, x = gc.state("v"), gc.input("x")
+    neuron = gc.Neuron("L", update={v: 0.9 * v + x}, spike=gc.Spike(v > 1), reset={v: v - 1})
+    net = gc.Network(dt=1.0)
+    net.input("stim", 3)
+    net.population("hid", neuron, 4)
+    net.population("out", gc.zoo.LI, 2)
+    net.connect("stim", "hid", weight=0.9, delay=delays["stim_hid"] if where == "stim_hid" else 0)
+    net.connect("hid", "hid", weight=-0.1, delay=delays["hid_hid"] if where == "hid_hid" else 1)
+    net.connect("hid", "out", weight=1.0)
+    net.output("out")
+    x = (torch.rand(12, 2, 3, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    found = []
+    for chunk, target, run in (("all", "reference", False), (4, "c", False), (4, "c", True)):
+        model = gc.compile(net, learn=gc.learn.BlockDiagonal(chunk=chunk), target=target, dtype=torch.float64)
+        (model.run(x).output if run else model(x)).sin().sum().backward()
+        found.append({n: p.grad for n, p in model.named_parameters()})
+    for other in found[1:]:
+        assert_equal(other, found[0])
