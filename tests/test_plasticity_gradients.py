@@ -130,7 +130,7 @@ def test_real_time_recurrent_learning_equals_backpropagation(name):
 
 def test_online_learning_refuses_plastic_lists():
     rule, connection = CASES["hebb in a list"]
-    with pytest.raises(gc.TargetError, match="the online rule cannot take"):
+    with pytest.raises(gc.TargetError, match="an online rule cannot take"):
         compiled(network(rule, **connection), "c", learn=gc.learn.RTRL())(spikes(4, steps=STEPS))
 
 
