@@ -17,6 +17,8 @@ LABELS = {
 
 
 UNITS = {"copy_gb_s": "copy {:.1f} GB/s", "matrix_gflop_s": "matrix product {:.0f} GFLOP/s"}
+SHARES = ("c1", "g1", "g5", "g6")
+"""Rows whose target is a share of a floor or of another's memory."""
 
 
 def format_ms(ms: float) -> str:
@@ -31,8 +33,9 @@ def format_figure(row: dict[str, Any], figure: float) -> str:
 
 def format_ratio(row: dict[str, Any]) -> str:
     """Return what the target speaks of: a fraction, a factor, or seconds."""
-    if row["id"] == "c1":
-        return f"{100 * row['ratio']:.0f} %"
+    if row["id"] in SHARES:
+        small = row["id"] == "g1" and row["reached"] and row["ratio"] < 0.85
+        return f"{100 * row['ratio']:.0f} %" + " (no target: too small to fill the device)" * small
     if row["id"] == "c8":
         return f"{row['ratio']:.2f} s"
     told = f"{row['ratio']:.{2 if row['notes'].get('unit') == 'MB' else 1}f}x"
@@ -45,12 +48,19 @@ def make_table(results: dict[str, Any]) -> str:
     """Return one suite's results as Markdown."""
     lines = ["| | work | graphc | others | reached | target |", "|---|---|---|---|---|---|"]
     for row in results["rows"]:
+        if "left out" in row["notes"]:
+            why = f"left out: {row['notes']['left out']}"
+            lines.append(f"| {row['id']} | {row['work']} | | | {why} | {row['target']} |")
+            continue
         others = sorted(row["peers"].items(), key=lambda pair: pair[1])
         told = ", ".join(f"{LABELS.get(name, name)} {format_figure(row, ms)}" for name, ms in others)
         verdict = format_ratio(row) + ("" if row["reached"] else " (missed)")
         ours = format_figure(row, row["ours_ms"])
         lines.append(f"| {row['id']} | {row['work']} | {ours} | {told} | {verdict} | {row['target']} |")
-    floor = ", ".join(UNITS[name].format(value) for name, value in results["floor"].items())
+    floor = ", ".join(
+        UNITS[name].format(value) if value < 1e4 else f"matrix product {value / 1e3:.0f} TFLOP/s"
+        for name, value in results["floor"].items()
+    )
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items() if name != "compiler")
     machine = results["gpu"] or results["machine"]
     lines += ["", f"{machine}; floor: {floor}; {versions}."]

@@ -13,8 +13,9 @@ from graphc.codegen.triton.traces import SIZES, Shape, emit_traces
 from .load_triton import import_text, interpreting, on_device
 from .trace_kernels import Term
 
-TILE = {"J": 32, "I": 64, "K": 16}
-"""Sources, targets and steps of one program: 120 programs for 956 sources of 256 targets."""
+TILE = {"J": 16, "I": 32, "K": 16}
+"""Sources, targets and steps of one program. Small tiles keep more loads in flight: on an H100, three states of 956 by
+256 synapses and 128 samples take 391 us with K = 1, tiles of 32 by 64 took 891 us; a copy takes 225 us."""
 
 WARPS = {"cuda": 8, "hip": 4}
 """With these, three states and their gradient stay in registers."""
