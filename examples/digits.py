@@ -42,14 +42,14 @@ Adaptive = gc.Neuron(
 )
 
 # --- the network ----------------------------------------------------------------------------------
-net = gc.Network(dt=1 * ms)
-net.input("pixels", 64)
-net.population("hid", Adaptive, 128)
-net.population("out", gc.zoo.LI, 10, tau_mem=gc.param("tau_mem", 20 * ms, learn=True, per="neuron", min=2 * ms))
-net.connect("pixels", "hid", weight=gc.Uniform(-0.2, 0.2))
-net.connect("hid", "hid", delay=1, weight=gc.Uniform(-0.01, 0.01))
-net.connect("hid", "out", weight=gc.Uniform(-0.3, 0.3))
-net.output("out")
+network = gc.Network(dt=1 * ms)
+network.input("pixels", 64)
+network.population("hid", Adaptive, 128)
+network.population("out", gc.zoo.LI, 10, tau_mem=gc.param("tau_mem", 20 * ms, learn=True, per="neuron", min=2 * ms))
+network.connect("pixels", "hid", weight=gc.Uniform(-0.2, 0.2))
+network.connect("hid", "hid", delay=1, weight=gc.Uniform(-0.01, 0.01))
+network.connect("hid", "out", weight=gc.Uniform(-0.3, 0.3))
+network.output("out")
 
 
 def latency_code(images: np.ndarray, jitter: float, generator: torch.Generator) -> torch.Tensor:
@@ -140,7 +140,7 @@ def main() -> None:
     train_labels, test_labels = (torch.as_tensor(part) for part in parts[2:])
     test = latency_code(test_images, 0.0, torch.Generator()), test_labels
 
-    model = gc.compile(net, learn="bptt", target="c")
+    model = gc.compile(network, learn="bptt", target="c")
     started = time.perf_counter()
     reached = train(model, train_images, train_labels, test, options.epochs, options.seed)
     print(f"trained in {time.perf_counter() - started:.1f} s")

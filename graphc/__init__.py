@@ -7,48 +7,46 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir.errors import (
-    DeclarationError,
-    GraphcError,
-    GraphcWarning,
-    NonFiniteError,
-    TargetError,
-    VerifyError,
-)
-
-from . import learn, surrogate
-from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
-from .delay import LearnedDelay
-from .distributions import LogNormal, Normal, Uniform
-from .functions import clip, exprel, relu, sigmoid, softplus, where
-from .network import Network
-from .neuron import Neuron, Refractory, Spike
-from .plasticity import Plasticity
-from .symbols import (
-    at_threshold,
-    detach,
-    dt,
-    input,
-    inputs,
-    noise,
-    param,
-    params,
-    post,
-    pre,
-    previous,
-    spike,
-    state,
-    states,
-    sum,
-    t,
-    weight,
-)
-from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose
-
 if TYPE_CHECKING:
+    from graphc.ir.errors import (
+        DeclarationError,
+        GraphcError,
+        GraphcWarning,
+        NonFiniteError,
+        TargetError,
+        VerifyError,
+    )
     from graphc.runtime import Model
 
+    from . import learn, surrogate
     from .compile import compile
+    from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
+    from .delay import LearnedDelay
+    from .distributions import LogNormal, Normal, Uniform
+    from .functions import clip, exprel, relu, sigmoid, softplus, where
+    from .network import Network
+    from .neuron import Neuron, Refractory, Spike
+    from .plasticity import Plasticity
+    from .symbols import (
+        at_threshold,
+        detach,
+        dt,
+        input,
+        inputs,
+        noise,
+        param,
+        params,
+        post,
+        pre,
+        previous,
+        spike,
+        state,
+        states,
+        sum,
+        t,
+        weight,
+    )
+    from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose
 
 __version__ = "0.1.0"
 
@@ -109,15 +107,36 @@ __all__ = [
     "zoo",
 ]
 
-# What imports torch, or units, waits for its first use.
-_LAZY = {"Model": "graphc.runtime", "compile": "graphc.compile"}
-_LAZY_MODULES = frozenset({"codegen", "init", "passes", "runtime", "units", "zoo"})
+_SOURCES = {
+    "graphc.ir.errors": (
+        "DeclarationError", "GraphcError", "GraphcWarning", "NonFiniteError", "TargetError", "VerifyError",
+    ),
+    "graphc.runtime": ("Model",),
+    "graphc.compile": ("compile",),
+    "graphc.connectivity": ("AllButSelf", "Blocks", "Dense", "OneToOne", "Sparse"),
+    "graphc.delay": ("LearnedDelay",),
+    "graphc.distributions": ("LogNormal", "Normal", "Uniform"),
+    "graphc.functions": ("clip", "exprel", "relu", "sigmoid", "softplus", "where"),
+    "graphc.network": ("Network",),
+    "graphc.neuron": ("Neuron", "Refractory", "Spike"),
+    "graphc.plasticity": ("Plasticity",),
+    "graphc.symbols": (
+        "at_threshold", "detach", "dt", "input", "inputs", "noise", "param", "params", "post", "pre", "previous",
+        "spike", "state", "states", "sum", "t", "weight",
+    ),
+    "graphc.windows": ("AvgPool", "Conv1d", "Conv2d", "ConvTranspose"),
+}  # fmt: skip
+_LAZY = {name: module for module, names in _SOURCES.items() for name in names}
+"""Every public name waits for its first use: the command line shows its help without sympy."""
+
+_LAZY_MODULES = frozenset({"codegen", "init", "learn", "passes", "runtime", "surrogate", "units", "zoo"})
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use what `import graphc` leaves out."""
+    """Import a public name on its first use."""
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        value = globals()[name] = getattr(importlib.import_module(_LAZY[name]), name)
+        return value
     if name in _LAZY_MODULES:
         return importlib.import_module(f"graphc.{name}")
     raise AttributeError(f"module 'graphc' has no attribute {name!r}")

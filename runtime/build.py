@@ -32,6 +32,7 @@ from .device import scheduled_for
 from .finite import Watch, check_watched, rows_of_checks, watched
 from .histories import ahead_gradient
 from .loading import emit, load
+from .override import overridden
 from .prologue import Prologue, Tensors
 from .stored import element_dtype, empty_as_numbers, row_shape
 
@@ -171,7 +172,7 @@ class Build:
         if key.target != "reference":
             device, chosen = scheduled_for(key.target, self.device), dict(key.options.schedule)
             self.schedule = schedule(program, device, DTYPES[key.dtype], key.target, chosen, precision=precision)
-            self.texts = emit(self.schedule)
+            self.texts = overridden(self.schedule, emit(self.schedule))
             if (dump := Dump.from_environment()) is not None:
                 dump.write_kernels(self.schedule, self.texts)
             saved = tuple(n for n in self.schedule.saved if self._is_sequence(n))

@@ -1,0 +1,69 @@
+"""What makes every neuron of the zoo respond: the drive of its figure, and of networks named ``zoo:NAME``."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from graphc.connectivity import Dense
+from graphc.distributions import Uniform
+from graphc.network import Network
+
+from . import ALL
+
+
+class Drive(NamedTuple):
+    """How a neuron is driven.
+
+    Attributes:
+        dt: step in ms.
+        duration: ms in which the response shows.
+        size: of the drive, in the unit of the neuron's first input.
+        kind: "held" is a current, "volley" one jump every 10 ms.
+    """
+
+    dt: float
+    duration: float
+    size: float
+    kind: Literal["held", "volley"]
+
+    @property
+    def steps(self) -> int:
+        """Steps of the duration."""
+        return round(self.duration / self.dt)
+
+
+DRIVES: dict[str, Drive] = {
+    "LIF": Drive(0.1, 100, 0.15, "held"),
+    "CuBaLIF": Drive(0.1, 100, 0.6, "volley"),
+    "AlphaLIF": Drive(0.1, 100, 0.6, "volley"),
+    "CoBaLIF": Drive(0.1, 100, 20.0, "volley"),
+    "ALIF": Drive(1.0, 400, 0.2, "held"),
+    "AdaptiveThreshold": Drive(0.1, 100, 0.25, "held"),
+    "LI": Drive(0.1, 100, 1.0, "volley"),
+    "AdEx": Drive(0.02, 200, 1000.0, "held"),
+    "EIF": Drive(0.02, 100, 80.0, "held"),
+    "QIF": Drive(0.02, 100, 1.0, "held"),
+    "Theta": Drive(0.02, 100, 1.0, "held"),
+    "Izhikevich": Drive(0.05, 300, 10.0, "held"),
+    "IzhikevichPublished": Drive(1.0, 300, 10.0, "held"),
+    "HodgkinHuxley": Drive(0.02, 100, 10.0, "held"),
+    "MorrisLecar": Drive(0.05, 500, 120.0, "held"),
+    "FitzHughNagumo": Drive(0.05, 200, 0.5, "held"),
+    "CTRNN": Drive(0.1, 100, 1.0, "held"),
+}
+
+INPUTS, NEURONS, RATE = 64, 64, 0.05
+"""Of a network ``zoo:NAME``: its input lines, its neurons, and the spikes per line and step that drive it as above."""
+
+
+def network(name: str) -> Network:
+    """Return a small trainable network of one zoo neuron: random spikes, learned weights, a population."""
+    neuron, drive = ALL[name], DRIVES[name]
+    each = drive.size / (INPUTS * RATE) * (1.0 if drive.kind == "held" else drive.dt / 10)
+    net = Network(dt=drive.dt)
+    net.input("x", INPUTS)
+    net.population("hid", neuron, NEURONS)
+    weight = Uniform(0.5 * each, 1.5 * each)
+    net.connect("x", "hid", target=neuron.inputs[0].name, weight=weight, connectivity=Dense())
+    net.output("hid")
+    return net

@@ -1,0 +1,1 @@
+"""Find a schedule: search space, resource model, measurement, database."""
