@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.ir import DeclarationError, Loc, Precision, Program, TargetError
 from graphc.ir.errors import GraphcWarning
-from graphc.passes import Observer, Request, Rule, check_options, pipeline, run_passes
+from graphc.passes import Observer, Request, Rule, check_options, pipeline, run_passes, unknown_to
 from graphc.passes.observers import LOWER, Stages, observers_from_environment
 
 from .learn import BPTT, Learning, Online
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from .inspect import Inspection
 
 TARGETS = ("auto", "c", "triton", "reference")
-TAKES: Mapping[str, tuple[str, ...]] = {"c": ("rows", "tile_time"), "reference": ()}
-"""What `schedule=` may hold for targets that do not know all of it."""
-
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16", "float16")
 
 
@@ -69,11 +66,11 @@ def compile(
     learning = _learning(learn)
     chosen, layout = _precision(dtype, precision), dict(schedule or {})
     check_options(layout, Loc.caller())
-    if beside := sorted(set(layout) - set(TAKES.get(target, layout))):
+    if target != "auto" and (beside := unknown_to(target, layout)):
         raise TargetError(
             f"schedule= has {beside[0]!r}, which target {target!r} does not know",
             Loc.caller(),
-            'leave it out, or use target="triton"',
+            "leave it out" + ', or use target="triton"' * (target != "triton"),
         )
     network.check()
     compiler = NetworkCompiler(network, (*observers_from_environment(), *observers))

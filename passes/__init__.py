@@ -1,10 +1,10 @@
 """Passes: each takes a Program and returns a Program."""
 
 from .base import Observer, Pass, Request, Rule, run_passes
+from .options import check_options, unknown_to
 from .pipeline import pipeline
 from .schedule import check_precision, schedule
 from .storage import keep_exact
-from .strategy import check_options
 
 __all__ = [
     "Observer",
@@ -17,4 +17,5 @@ __all__ = [
     "pipeline",
     "run_passes",
     "schedule",
+    "unknown_to",
 ]

@@ -66,6 +66,7 @@ class Request:
         final: the final state takes part in the loss, so its gradient arrives.
         lists: the target's kernels walk lists of synapses; else every list becomes a matrix.
         rule: which paths gradients take; all of them without one.
+        recompute: the backward half computes again what that makes cheaper; else everything that it reads is saved.
         drivers: write what traces accumulate, per neuron and step, in place of the gradients of coefficients.
     """
 
@@ -75,6 +76,7 @@ class Request:
     lists: bool = True
     rule: Rule | None = None
     drivers: bool = False
+    recompute: bool = True
 
 
 def run_passes(program: Program, passes: Sequence[Pass], observers: Sequence[Observer] = ()) -> Program:

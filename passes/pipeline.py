@@ -27,7 +27,7 @@ def pipeline(request: Request) -> tuple[Pass, ...]:
         Adjoint(request),
         Simplify(),  # before partition: a value that nothing reads must not tie two stages together
         Partition(),
-        Materialize(),  # after partition: what crosses a stage is stored anyway
+        *((Materialize(),) if request.recompute else ()),  # after partition: what crosses a stage is stored anyway
         Simplify(),  # what materialize computes again may stand twice
         TileTime(),  # after every pass that may put a node on a cycle
         Fuse(),  # last: every pass before it may add nodes

@@ -37,10 +37,11 @@ from graphc.ir import (
 )
 
 from .fuse import loops_of
+from .options import Tuned, check_options, for_half
 from .partition import PRODUCTS, is_product
 from .phases import phases_of, split_axes, split_parts
 from .storage import buffers_of, keep_exact
-from .strategy import Layout, Loop, check_options, lay_out
+from .strategy import Layout, Loop, lay_out
 from .tile_time import between_barriers, stages_of
 
 Dtype = Literal["float32", "float64"]
@@ -49,6 +50,9 @@ MULTIPLY = (*PRODUCTS, Synapses, DelayedSynapses)
 
 POOLED = 64
 """Samples of a batch over which a kernel of target "c" reduces changes of weights, if `schedule=` does not say."""
+
+C_ALONE = ("packed", "dense_rows", "vector", "stream", "dense", "threads")
+"""Options of target "c" whose defaults its own texts and its loader know."""
 
 OWN = 4096
 """Synapses of a sample from which each has the caches for itself."""
@@ -62,7 +66,7 @@ def schedule(
     device: DeviceSpec,
     dtype: Dtype,
     target: str,
-    tuned: Mapping[str, int | str] | None = None,
+    tuned: Tuned | None = None,
     precision: Precision = "float32",
 ) -> Schedule:
     """Return how `target` runs `program`.
@@ -72,7 +76,7 @@ def schedule(
         device: what it runs on.
         dtype: the state dtype.
         target: "c" or "triton".
-        tuned: a strategy and tiles that replace the defaults, by option name.
+        tuned: a strategy, tiles and more that replace the defaults: see options.py.
         precision: of sequences and of the factors of products.
 
     Raises:
@@ -82,20 +86,22 @@ def schedule(
     check_precision(target, dtype, precision)
     program = keep_exact(program, precision)
     kernels: list[Kernel] = []
+    halves = {backward: for_half(tuned or {}, backward) for backward in (False, True)}
     for region in program.regions:
+        chosen = halves[region.backward]
         if region.kind == "once":
             continue
         if region.kind == "all_steps":
-            kernels += _products(region)
+            kernels += _products(region, chosen if target == "c" else {})
         elif target == "triton":
-            kernels += _triton_loops(region, program, device, dtype, precision, tuned or {})
+            kernels += _triton_loops(region, program, device, dtype, precision, chosen)
         else:
-            kernels.append(_c_loop(region, program, tuned or {}))
+            kernels.append(_c_loop(region, program, chosen))
     return Schedule(
         target=target,
         dtype=dtype,
         sizes=dict(program.sizes),
-        buffers=buffers_of(program, kernels, target, precision),
+        buffers=buffers_of(program, kernels, target, precision, (tuned or {}).get("spikes")),
         kernels=tuple(kernels),
         saved=_saved(kernels),
         precision=precision,
@@ -132,24 +138,30 @@ def _loop(region: Region, layout: Layout, graph: Graph | None = None) -> Kernel:
     )
 
 
-def _c_loop(region: Region, program: Program, tuned: Mapping[str, int | str]) -> Kernel:
+def _c_loop(region: Region, program: Program, tuned: Tuned) -> Kernel:
     """Return a loop that takes as many steps together as delays allow, and as its caches have room for."""
     layout = _c_layout(region.graph, program, tuned)
     kernel, products = _loop(region, layout), [n for n in region.graph.nodes if isinstance(n, MULTIPLY)]
     widest = max((program.sizes[a] for n in products for a in n.result.type.axes), default=1)
     allowed = tile_of(region, tuned)
     tile = min(allowed, BLOCK // (layout.options["rows"] * widest))
+    kernel = replace(kernel, options={**kernel.options, **_c_options(tuned)})
     if tile > 1 and all(isinstance(n, (Project, ProjectTransposed)) for n in products):
         graph, stages = stages_of(region.graph, tile)
         return replace(kernel, graph=graph, loops=loops_of(graph), tile=tile, stages=stages)
     return kernel if allowed == 1 else _one_by_one(kernel, allowed)
 
 
+def _c_options(tuned: Tuned) -> dict[str, int]:
+    """Return the options that kernels of target "c" have only where someone chose them."""
+    return {name: int(tuned[name]) for name in C_ALONE if name in tuned}
+
+
 def _one_by_one(kernel: Kernel, allowed: int) -> Kernel:
     return replace(kernel, reason=f"{kernel.reason}; step by step, although delays allow {allowed} steps together")
 
 
-def tile_of(region: Region, tuned: Mapping[str, int | str]) -> int:
+def tile_of(region: Region, tuned: Tuned) -> int:
     """Return how many steps go together: what the delays allow, or less where `schedule=` says so."""
     return min(region.tile, int(tuned.get("tile_time", region.tile)))
 
@@ -159,7 +171,7 @@ def has_product(graph: Graph) -> bool:
     return any(isinstance(n, MULTIPLY) for n in graph.nodes)
 
 
-def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) -> Layout:
+def _c_layout(graph: Graph, program: Program, tuned: Tuned) -> Layout:
     """Return the blocks in which the C target goes through a time loop.
 
     Rows of the batch advance together where a weight is read at every step, so that one reading serves them all;
@@ -185,8 +197,9 @@ def _c_layout(graph: Graph, program: Program, tuned: Mapping[str, int | str]) ->
     elementwise = [n for n in graph.nodes if not isinstance(n, (Const, Time, Read, Reduce))]
     over = {n.result.type.axes for n in elementwise if n.result.type.batched or n.result.type.axes}
     over |= {c.current.type.axes for c in graph.carries}
-    if len(over) == 1 and () not in over and widest > 1024:
-        options["chunk"] = 1024
+    chunk = int(tuned.get("neurons", 1024))
+    if len(over) == 1 and () not in over and widest > chunk:
+        options["chunk"] = chunk
     return Layout("elementwise", options, "no neuron hears of another inside the loop")
 
 
@@ -214,7 +227,7 @@ def _triton_loops(
     device: DeviceSpec,
     dtype: Dtype,
     precision: Precision,
-    tuned: Mapping[str, int | str],
+    tuned: Tuned,
 ) -> list[Kernel]:
     """Sums over the steps leave the loop as sequences: they would cost registers there."""
     _refuse_own(region.graph)
@@ -266,7 +279,7 @@ def _without_sums(graph: Graph) -> tuple[Graph, list[tuple[Node, Graph]]]:
     return replace(graph, outputs=tuple(outputs), nodes=tuple(n for n in graph.nodes if n not in dropped)), reductions
 
 
-def _products(region: Region) -> list[Kernel]:
+def _products(region: Region, tuned: Tuned) -> list[Kernel]:
     """Return one kernel per product of a region over all steps."""
     graph = region.graph
     kernels = []
@@ -275,7 +288,7 @@ def _products(region: Region) -> list[Kernel]:
             continue
         if not is_product(node) and not isinstance(node, Reduce):
             node.fail("stands in an all_steps region, which holds products; partition puts it elsewhere")
-        kernels.append(_product(region, node, _alone(graph, node)))
+        kernels.append(replace(_product(region, node, _alone(graph, node)), options=_c_options(tuned)))
     return kernels
 
 

@@ -89,9 +89,13 @@ class _Tensor:
 
 
 def buffers_of(
-    program: Program, kernels: Sequence[Kernel], target: str, precision: Precision = "float32"
+    program: Program,
+    kernels: Sequence[Kernel],
+    target: str,
+    precision: Precision = "float32",
+    spikes: int | str | None = None,
 ) -> dict[str, Buffer]:
-    """Return every tensor that a kernel reads or writes, by name."""
+    """Return every tensor that a kernel reads or writes, by name; `spikes` is how loops hand these on where told."""
     visible = {*program.outputs, *(t.name for t in program.inputs)}
     if target == "triton":
         visible |= {gradient(name) for name in visible}
@@ -101,9 +105,9 @@ def buffers_of(
         reason = ""
         if tensor.kind == "sequence" and target == "triton":
             traced = next((True for d in program.drivers if tensor.name in (d.source, d.drive)), False)
-            storage, reason = _Choice(tensor, tensor.name in visible, traced, precision, program.sizes).made()
+            storage, reason = _Choice(tensor, tensor.name in visible, traced, precision, program.sizes, spikes).made()
         elif tensor.kind == "sequence" and tensor.type.dtype == "bool" and tensor.name not in visible:
-            storage = "uint8"
+            storage = "real" if spikes == "numbers" else "uint8"
         found[tensor.name] = Buffer(tensor.name, tensor.type, tensor.kind, storage, tensor.depth, reason)
     return found
 
@@ -146,6 +150,7 @@ class _Choice:
     traced: bool
     precision: Precision
     sizes: Mapping[str, int]
+    spikes: int | str | None
 
     def made(self) -> tuple[Storage, str]:
         """Return the storage and its reason."""
@@ -159,6 +164,10 @@ class _Choice:
                 return factor, "what a caller sees is a number"
             if multiplied:
                 return factor, "a factor of a product over all steps, read as it is"
+            if self.spikes == "numbers":
+                return factor, "asked for"
+            if self.spikes == "bytes":
+                return "uint8", "asked for"
             if (why := self._not_bits()) is None:
                 return "bits", "read by time loops alone"
             return "uint8", why

@@ -7,19 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from graphc.ir import DeviceSpec, Graph, Loc, Map, Node, Precision, Program, Synapses, TargetError, Value
+from graphc.ir import DeviceSpec, Graph, Map, Node, Precision, Program, Synapses, TargetError, Value
 
+from .options import check_options
 from .phases import MIXING
 from .pressure import pressure
 
 Dtype = Literal["float32", "float64"]
 Strategy = Literal["rows", "elementwise", "resident", "cooperative", "stepwise"]
-STRATEGIES = ("elementwise", "resident", "cooperative", "stepwise")
-TILES = {"rows": (1, 128), "columns": (16, 256), "warps": (1, 32), "unroll": (1, 16), "block": (16, 8192)}
-LIMITS = {**TILES, "tile_time": (1, 32)}
-OPTIONS = ("strategy", *LIMITS)
-"""What `schedule=` of gc.compile may hold, and the least and the most of it."""
-
 RESIDENT_LIMIT = {"float32": 128, "tf32": 128, "bfloat16": 256, "float16": 256, "float64": 64}
 """Neurons of a population of which one program of the resident strategy holds all, by precision."""
 
@@ -149,23 +144,6 @@ def lay_out(loop: Loop) -> Layout:
     return _stepwise(loop, f"not resident: {too_large[0]}" + (f"; not cooperative: {alone[0]}" if alone else ""))
 
 
-def check_options(tuned: Mapping[str, int | str], loc: Loc | None = None) -> None:
-    """Raise a TargetError for an option that no strategy has."""
-    for name, value in tuned.items():
-        if name not in OPTIONS:
-            raise TargetError(f"schedule= has no option {name!r}", loc, f"options are {', '.join(OPTIONS)}")
-        if name == "strategy":
-            if value not in STRATEGIES:
-                raise TargetError(f"there is no strategy {value!r}", loc, f"use one of {', '.join(STRATEGIES)}")
-        elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise TargetError(f"{name}={value!r} of schedule= is no positive int", loc, f"such as {name}=16")
-        else:
-            least, most = LIMITS[name]
-            if not least <= value <= most:
-                message = f"{name}={value} of schedule= is not within {least} to {most}"
-                raise TargetError(message, loc, f"such as {name}=16")
-
-
 def padded(size: int) -> int:
     """Return the power of two, at least 16, to which a tile of `size` neurons is padded."""
     return max(16, 1 << (size - 1).bit_length())
@@ -222,9 +200,10 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     held = int(_holds(loop, columns, rows))
     has = "hold" if held else "load at every step"
     tiles = {"rows": rows, "columns": columns, "warps": warps, "programs": programs}
+    stages = {"stages": loop.option("stages", 1)} if "stages" in loop.tuned else {}
     return Layout(
         "cooperative",
-        {**tiles, "held": held, "ahead": _ahead(loop), "shares": _shares(loop, warps) if held else 1},
+        {**tiles, "held": held, "ahead": _ahead(loop), "shares": _shares(loop, warps) if held else 1, **stages},
         f"{reason}; {programs} programs {has} the weights of {columns} neurons each",
     )
 
@@ -258,7 +237,7 @@ def _cooperative_tile(loop: Loop, columns: int, programs: int) -> tuple[int, int
 
 def _ahead(loop: Loop) -> int:
     """Return how many tiles are on their way: the registers of each are as many as those of a sum."""
-    return max(AHEAD // len(loop.weights), 1)
+    return loop.option("ahead", max(AHEAD // len(loop.weights), 1))
 
 
 def _holds(loop: Loop, columns: int, rows: int) -> bool:

@@ -112,6 +112,8 @@ class _Launcher:
         self._pointers, self._strides = ctypes.c_void_p * (count + 1), ctypes.c_int64 * (2 * count)
         self._sizes = ctypes.c_int64 * 4
         pools = [n for n in kernel.graph.nodes if isinstance(n, Pool)]
+        self._most = kernel.options.get("threads", 1 << 20)
+        self._dense = 10_000 * kernel.options["dense"] if "dense" in kernel.options else DENSE
         self._pool = (pools[0].result.loc, kernel.options["rows"]) if pools else None
 
     def __call__(
@@ -130,13 +132,13 @@ class _Launcher:
         for tensor, strided in zip(tensors, self._strided, strict=True):
             strides.append(tensor.stride(0) if strided else 0)
             strides.append(tensor.stride(1) if strided > 1 else 0)
-        threads = threads_for(steps * batch * self._width)
+        threads = min(threads_for(steps * batch * self._width), self._most)
         arguments = (
             self._sizes(steps, batch, start, threads),
             self._pointers(*(t.data_ptr() for t in tensors), None if bad is None else bad.data_ptr()),
             self._strides(*strides),
         )
-        if self._density is not None and self._density(*arguments) > DENSE:
+        if self._density is not None and self._density(*arguments) > self._dense:
             run_product(self._kernel, tensors, steps, self._real)
             return
         self._function(*arguments)

@@ -45,4 +45,5 @@ def _text(schedule: Schedule, half: str) -> str:
         elif is_synapses(kernel):
             w.line()
             emit_gradient(schedule, kernel, printer, w)
-    return prelude(printer.used, printer.dialect) + w.text()
+    options = {name: value for kernel in schedule.half(half == "backward") for name, value in kernel.options.items()}
+    return prelude(printer.used, printer.dialect, options) + w.text()

@@ -11,9 +11,10 @@ from graphc.ir.schedule import Kernel, Schedule
 from .address import Addresses, Members
 from .block import write_finish, write_start, write_sum
 from .layout import Layout, lay_out
+from .panels import write_panels
 from .rules import right_side
 from .step import Step
-from .tiles import write_panels, write_tiles
+from .tiles import write_tiles
 
 
 def emit_steps(schedule: Schedule, kernel: Kernel, printer: Printer, w: Writer) -> None:
@@ -44,7 +45,7 @@ class _Skeleton:
         self._constants()
         turned = self._transposes()
         self.step.prepare()
-        panels = write_panels(w, layout, at) if layout.tile > 1 else []
+        panels = write_panels(w, layout, at) if layout.packed else []
         w.line(f"const int64_t _blocks = (_B + {layout.rows - 1})/{layout.rows};")
         sums = self._outputs("sum")
         for output in sums:

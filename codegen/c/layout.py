@@ -87,6 +87,11 @@ class Layout:
         return self.kernel.tile
 
     @property
+    def packed(self) -> bool:
+        """Whether matrices are copied once a call, so that the columns of a dense product lie together."""
+        return self.tile > 1 or bool(self.kernel.options.get("packed", 0))
+
+    @property
     def reverse(self) -> bool:
         """Whether time runs backward."""
         return self.kernel.kind == "reverse"

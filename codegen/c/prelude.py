@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from graphc.codegen.expr import Dialect
 
+from .dense import DENSE
 from .lists import LISTS
 from .math import math_text
 
@@ -29,17 +33,32 @@ static void *_take(size_t bytes) {  // memory of one thread, on a cache line of 
 """
 
 _MACHINE = """\
-#if defined(__AVX512F__)
+#if defined(_VECTOR)
+#define _BYTES (_VECTOR/8)
+#elif defined(__AVX512F__)
 #define _BYTES 64
 #elif defined(__AVX__)
 #define _BYTES 32
 #else
 #define _BYTES 16
 #endif
-#if defined(__AVX512F__) && defined(__has_builtin)
+#if defined(__AVX512F__) && _BYTES == 64 && defined(__has_builtin)
 #if __has_builtin(__builtin_ia32_compresssi512_mask) && __has_builtin(__builtin_ia32_movntdq512)
 #define _AVX512 1
 #endif
+#endif
+#if defined(_AVX512)
+typedef long long _whole __attribute__((vector_size(64), aligned(64), may_alias));
+#define _MOVE __builtin_ia32_movntdq512
+#elif defined(__AVX__)
+typedef long long _whole __attribute__((vector_size(32), aligned(32), may_alias));
+#define _MOVE __builtin_ia32_movntdq256
+#endif
+#if !defined(_MOVE)
+#undef _STREAM
+#define _STREAM 0
+#elif !defined(_STREAM)
+#define _STREAM 1
 #endif
 #define _INLINE static inline __attribute__((always_inline))
 #define _PLACE(q, width) ((q + 1)*_LANES <= (width) ? (q)*_LANES : (width) - _LANES)  // of vector q in a row
@@ -63,7 +82,7 @@ _INLINE void _prefetch(const void *row, int64_t bytes) {
     "_stream": """\
 // Whether an output is so large that writing past the cache pays, and lies where that is possible.
 static int _streams(const real *out, int64_t t, int64_t b, int64_t elements) {
-#ifdef _AVX512
+#if _STREAM
     const int64_t aligned = (int64_t)(uintptr_t)out | t*(int64_t)sizeof(real) | b*(int64_t)sizeof(real);
     return elements*(int64_t)sizeof(real) > (4 << 20) && !(aligned & (_LINE - 1));
 #else
@@ -73,15 +92,15 @@ static int _streams(const real *out, int64_t t, int64_t b, int64_t elements) {
 
 _INLINE void _stream(real *out, const real *row, int64_t count) {
     int64_t k = 0;
-#ifdef _AVX512
-    typedef long long whole __attribute__((vector_size(64), aligned(64), may_alias));
-    for (; k + _LANES <= count; k += _LANES) __builtin_ia32_movntdq512((whole *)(out + k), *(const whole *)(row + k));
+#if _STREAM
+    enum { _PIECE = sizeof(_whole)/sizeof(real) };
+    for (; k + _PIECE <= count; k += _PIECE) _MOVE((_whole *)(out + k), *(const _whole *)(row + k));
 #endif
     for (; k < count; k++) out[k] = row[k];
 }
 
 _INLINE void _fence(void) {
-#ifdef _AVX512
+#if _STREAM
     __builtin_ia32_sfence();
 #endif
 }
@@ -216,143 +235,6 @@ _FUSED static void _gather_rows(
     }
 }
 """,
-    "_dense": """\
-// out[r] = x[r] @ w for rows of x: _TILE rows by two vectors of columns at a time, in registers.
-#if defined(__AVX512F__)
-enum { _TILE = 8 };
-#else
-enum { _TILE = 4 };
-#endif
-
-_INLINE void _dense_part(
-    const int rows, const int vectors, int64_t depth, const real *x, int64_t x_stride, const real *w, int64_t columns,
-    real *out, int64_t out_stride) {
-    _CONTRACT
-    _vector sum[8][2];
-    _UNROLL for (int r = 0; r < rows; r++)
-        _UNROLL for (int q = 0; q < vectors; q++) sum[r][q] = (_vector){0};
-    for (int64_t k = 0; k < depth; k++) {
-        _vector part[2];
-        _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(w + k*columns + q*_LANES);
-        _UNROLL for (int r = 0; r < rows; r++) {
-            const _vector scale = x[r*x_stride + k] - (_vector){0};
-            _UNROLL for (int q = 0; q < vectors; q++) sum[r][q] += scale*part[q];
-        }
-    }
-    _UNROLL for (int r = 0; r < rows; r++)
-        _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(out + r*out_stride + q*_LANES) = sum[r][q];
-}
-
-// Rows and columns that do not fill the last tile are computed twice, with the same result.
-_INLINE void _dense_columns(
-    const int vectors, int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w,
-    real *out, int64_t out_stride) {
-    const int64_t width = vectors*_LANES;
-    for (int64_t at = 0; at < columns; at += width) {
-        const int64_t c = at + width <= columns ? at : columns - width;
-        if (rows >= _TILE) {
-            for (int64_t next = 0; next < rows; next += _TILE) {
-                const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
-                real *tile = out + r*out_stride + c;
-                _dense_part(_TILE, vectors, depth, x + r*x_stride, x_stride, w + c, columns, tile, out_stride);
-            }
-        } else {
-            for (int64_t r = 0; r < rows; r++) {
-                real *tile = out + r*out_stride + c;
-                _dense_part(1, vectors, depth, x + r*x_stride, x_stride, w + c, columns, tile, out_stride);
-            }
-        }
-    }
-}
-
-_FUSED static void _dense(
-    int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w,
-    real *out, int64_t out_stride) {
-    if (columns >= 2*_LANES) {
-        _dense_columns(2, rows, depth, columns, x, x_stride, w, out, out_stride);
-    } else if (columns >= _LANES) {
-        _dense_columns(1, rows, depth, columns, x, x_stride, w, out, out_stride);
-    } else {
-        for (int64_t r = 0; r < rows; r++) {
-            real sum[_LANES] = {0};
-            for (int64_t k = 0; k < depth; k++)
-                for (int64_t c = 0; c < columns; c++) sum[c] = _fma(x[r*x_stride + k], w[k*columns + c], sum[c]);
-            for (int64_t c = 0; c < columns; c++) out[r*out_stride + c] = sum[c];
-        }
-    }
-}
-""",
-    "_panels": """\
-// The columns of a matrix, two vectors of them at a time, each time with its rows one after the other: a product of
-// many rows finds them near, whatever the stride of w. The last columns overlap those before.
-static real *_panels(const real *w, int64_t depth, int64_t columns) {
-    const int64_t width = 2*_LANES;
-    if (columns < width) return 0;
-    real *packed = _take((size_t)((columns + width - 1)/width*width*depth)*sizeof(real)), *panel = packed;
-    for (int64_t at = 0; at < columns; at += width, panel += depth*width) {
-        const int64_t c = at + width <= columns ? at : columns - width;
-        for (int64_t k = 0; k < depth; k++) __builtin_memcpy(panel + k*width, w + k*columns + c, sizeof(real)*width);
-    }
-    return packed;
-}
-
-_FUSED static void _dense_panels(
-    int64_t rows, int64_t depth, int64_t columns, const real *x, int64_t x_stride, const real *w, const real *panels,
-    real *out, int64_t out_stride) {
-    const int64_t width = 2*_LANES;
-    if (!panels || rows < _TILE) {
-        _dense(rows, depth, columns, x, x_stride, w, out, out_stride);
-        return;
-    }
-    for (int64_t at = 0; at < columns; at += width, panels += depth*width) {
-        const int64_t c = at + width <= columns ? at : columns - width;
-        for (int64_t next = 0; next < rows; next += _TILE) {
-            const int64_t r = next + _TILE <= rows ? next : rows - _TILE;
-            _dense_part(
-                _TILE, 2, depth, x + r*x_stride, x_stride, panels, width, out + r*out_stride + c, out_stride);
-        }
-    }
-}
-""",
-    "_scatter": """\
-// dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones. The vectors of a row do not
-// overlap: a load that needs parts of two stores waits for both.
-typedef real _quarter __attribute__((vector_size(_BYTES/4), aligned(sizeof(real)), may_alias));
-
-_INLINE void _scatter_part(
-    const int vectors, const int quarters, const int singles, const uint32_t *events, const real *value, int count,
-    const real *g, real *dw, int64_t columns) {
-    _CONTRACT
-    enum { _FEW = _LANES/4 };
-    const real *g4 = g + vectors*_LANES, *g1 = g4 + quarters*_FEW;
-    _vector part[16];
-    _quarter small[4];
-    _UNROLL for (int q = 0; q < vectors; q++) part[q] = *(const _vector *)(g + q*_LANES);
-    _UNROLL for (int q = 0; q < quarters; q++) small[q] = *(const _quarter *)(g4 + q*_FEW);
-    for (int e = 0; e < count; e++) {
-        real *row = dw + events[e]*columns, *row4 = row + vectors*_LANES, *row1 = row4 + quarters*_FEW;
-        const real scale = value ? value[e] : 1;
-        const _vector wide = scale - (_vector){0};
-        const _quarter narrow = scale - (_quarter){0};
-        if (value) {
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += wide*part[q];
-            _UNROLL for (int q = 0; q < quarters; q++) *(_quarter *)(row4 + q*_FEW) += narrow*small[q];
-        } else {
-            _UNROLL for (int q = 0; q < vectors; q++) *(_vector *)(row + q*_LANES) += part[q];
-            _UNROLL for (int q = 0; q < quarters; q++) *(_quarter *)(row4 + q*_FEW) += small[q];
-        }
-        for (int q = 0; q < singles; q++) row1[q] = _fma(scale, g1[q], row1[q]);
-    }
-}
-
-_INLINE void _scatter(
-    const uint32_t *events, const real *value, int count, const real *g, real *dw, const int64_t columns) {
-    const int64_t wide = 16*_LANES, whole = columns/wide*wide, rest = columns - whole;
-    for (int64_t c = 0; c < whole; c += wide) _scatter_part(16, 0, 0, events, value, count, g + c, dw + c, columns);
-    const int vectors = (int)(rest/_LANES), quarters = (int)(rest%_LANES/(_LANES/4)), singles = (int)(rest%(_LANES/4));
-    if (rest) _scatter_part(vectors, quarters, singles, events, value, count, g + whole, dw + whole, columns);
-}
-""",
 }
 
 _COMPRESS_16 = """\
@@ -375,15 +257,27 @@ _MASK = {
 }
 
 
-def prelude(used: set[str], dialect: Dialect) -> str:
-    """Return the start of a text: types, and the functions of `used` with those that they call."""
+def prelude(used: set[str], dialect: Dialect, options: Mapping[str, int] = MappingProxyType({})) -> str:
+    """Return the start of a text: `options`, types, and the functions of `used` with those that they call."""
     single = dialect.dtype == "float32"
     head = _HEAD.replace("REAL", "float" if single else "double")
     head = head.replace("BUILTIN_FMA", "__builtin_fmaf" if single else "__builtin_fma")
-    parts = [_MACHINE, head]
+    parts = [_chosen(options) + _MACHINE, head]
     if math := math_text(used, dialect):
         parts.append(math + "\n")
-    for name, text in (LISTS | _TEXTS).items():
+    for name, text in (LISTS | _TEXTS | DENSE).items():
         if name in used:
             parts.append(text.replace("COMPRESS", _COMPRESS_16.replace("MASK", _MASK[dialect.dtype])))
     return "\n".join(parts)
+
+
+def _chosen(options: Mapping[str, int]) -> str:
+    """Return definitions of what someone chose for a half, which replace what the machine says."""
+    lines = [
+        f"#define _{name.upper()} {options[name]}" for name in ("vector", "dense_rows", "stream") if name in options
+    ]
+    if "vector" in options:
+        lines.append("#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX__)")
+        lines.append(f'#pragma GCC target("prefer-vector-width={options["vector"]}")')
+        lines.append("#endif")
+    return "".join(f"{line}\n" for line in lines)

@@ -14,6 +14,7 @@ from .address import Addresses, Members
 from .delayed import StepDelayed
 from .layout import Group, Layout, Sink
 from .pairs import write_pairs, write_pool
+from .panels import panels_of
 from .rules import right_side
 from .synapses import StepSynapses
 
@@ -99,6 +100,11 @@ class Step:
         rows = f"{self.at.row(source, '0')}, {self.at.row_stride(source)}"
         self.printer.used.add("_dense")
         target = f"&_m->now_{result}[0][0], {group.size}"
+        if layout.packed:
+            self.printer.used.add("_panels")
+            size, panels = f"_rows, {inner}, {group.size}", panels_of(layout, group)
+            w.line(f"_dense_panels({size}, {rows}, {matrix}, {panels}, {target});", product.result.loc)
+            return
         w.line(f"_dense(_rows, {inner}, {group.size}, {rows}, {matrix}, {target});", product.result.loc)
 
     def _synapses(self, node: Synapses) -> None:

@@ -11,13 +11,11 @@ from collections.abc import Callable
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.node import Value
-from graphc.ir.ops import Project
 
 from .address import Addresses, Members
 from .layout import Group, Layout, lay_out_stages
+from .panels import by_events, matrix_of, panels_of
 from .step import Step
-
-FEW = 64  # rows of a call for which no weights are copied
 
 
 def write_tiles(w: Writer, whole: Layout, members: Members, printer: Printer) -> None:
@@ -34,36 +32,6 @@ def write_tiles(w: Writer, whole: Layout, members: Members, printer: Printer) ->
                 if layout.handed:
                     w.line(f"const int64_t _q = ({step} - _begin)*_rows;")
                 Step(w, layout, at, members, printer).write()
-
-
-def write_panels(w: Writer, layout: Layout, at: Addresses) -> list[str]:
-    """Write the copies of weights that products of many rows read, once a call, and return their names."""
-    names: list[str] = []
-    for group in layout.groups:
-        if group.product and not _by_events(group) and (name := f"_panels_{_weight(layout, group)}") not in names:
-            inner, few = layout.size(group.product.operands[0]), f"_T*_B < {FEW}"
-            copied = f"_panels({_matrix(layout, at, group)}, {inner}, {group.size})"
-            w.line(f"{at.real} *{name} = {few} ? 0 : {copied};")
-            names.append(name)
-    return names
-
-
-def _by_events(group: Group) -> bool:
-    return isinstance(group.product, Project) and group.product.operands[0].type.dtype == "bool"
-
-
-def _weight(layout: Layout, group: Group) -> str:
-    """Return an identifier for the matrix that a product multiplies with."""
-    assert group.product is not None
-    name = layout.names[layout.inputs[group.product.operands[1]].source]
-    return name if isinstance(group.product, Project) else f"turned_{name}"
-
-
-def _matrix(layout: Layout, at: Addresses, group: Group) -> str:
-    """Return the pointer to the matrix that a product multiplies with."""
-    assert group.product is not None
-    given = layout.inputs[group.product.operands[1]].source
-    return at.pointer(given) if isinstance(group.product, Project) else f"_turned_{at.argument(given)}"
 
 
 class _Products:
@@ -86,14 +54,14 @@ class _Products:
         result = f"many_{product.result.name}"
         self.members.add(result, product.result, self.at.real, layout.tile)
         given = layout.inputs[weight].source
-        if _by_events(group):
+        if by_events(group):
             self._list_events(source)
             self.printer.used |= {"_gather", "_gather_rows"}
             events = f"_m->events_{source.name}[0], {inner + 16}, _m->count_{source.name}"
             target = f"{group.size}, _m->{result}[0]"
             w.line(f"_gather_rows(_steps*_rows, {events}, {self.at.pointer(given)}, {target});", loc)
             return
-        matrix, panels = _matrix(layout, self.at, group), f"_panels_{_weight(layout, group)}"
+        matrix, panels = matrix_of(layout, self.at, group), panels_of(layout, group)
         self.printer.used |= {"_dense", "_panels"}
 
         def multiply(count: str, rows: str, first: str) -> None:

@@ -61,7 +61,8 @@ def signature(plan: Plan, checks: bool = True) -> Signature:
 def options(plan: Plan) -> dict[str, object]:
     """Return the build options: contraction would round an update differently forward and backward."""
     together = {"launch_cooperative_grid": True} if plan.programs else {}
-    return {"num_warps": plan.warps, "enable_fp_fusion": False, **together}
+    stages = {"num_stages": n} if (n := plan.kernel.options.get("stages")) else {}
+    return {"num_warps": plan.warps, "enable_fp_fusion": False, **together, **stages}
 
 
 def _pointer_type(plan: Plan, pointer: Pointer) -> str:

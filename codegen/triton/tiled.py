@@ -78,7 +78,8 @@ class TiledEmitter(CooperativeEmitter):
             self.w.line(ARRIVE)
             self.w.line(WAIT)
             first, last = f"{self.counter} - {self.counter} % {self.tile}", f"{self.counter} + 1"
-            with self.w.block(f"for _q in tl.range({first}, {last}, num_stages=1):"):  # stages take shared memory
+            stages = self.plan.kernel.options.get("stages", 1)  # more of them take shared memory
+            with self.w.block(f"for _q in tl.range({first}, {last}, num_stages={stages}):"):
                 self._follow(names)
             self.w.line("tl.debug_barrier()")
 
