@@ -48,10 +48,9 @@ def compile(
             torch.float16 are precisions: states stay in float32.
         precision: "float32" (default), "tf32", "bfloat16" or "float16": what sequences, inputs and outputs among them,
             and the factors of products are rounded to; "tf32" rounds factors alone. For target "triton".
-        schedule: replaces what the resource model of target "triton" chooses: "strategy" ("elementwise", "resident",
-            "cooperative" or "stepwise", for loops that multiply), and tiles "rows", "columns", "warps", "unroll",
-            "block", each a power of two; "tile_time" is the most steps that go together where delays allow it, 1 for
-            none. Target "c" takes "rows" and "tile_time", "reference" nothing.
+        schedule: options that replace the defaults, such as {"rows": 16} or {"backward.rows": 32} for one half
+            (see docs/tune.md). None takes what `graphc tune` found for this network, device and size, and the
+            defaults where it found nothing; {} takes the defaults.
         observers: told of every pass, after those that GRAPHC_DUMP and GRAPHC_VERIFY ask for.
 
     Raises:
@@ -90,7 +89,7 @@ def compile(
 
     if dtype is None or chosen == str(dtype).removeprefix("torch."):
         dtype = torch.float32
-    options = Options(chosen, tuple(sorted(layout.items())))
+    options = Options(chosen, None if schedule is None else tuple(sorted(layout.items())))
     if isinstance(learning, BPTT):
         options = replace(options, checkpoint=learning.checkpoint, memory_budget=learning.memory_budget)
     if isinstance(learning, Online):

@@ -74,6 +74,7 @@ def explain(
         ("step Jacobian, entries that are not zero by structure", show_jacobian(step_jacobian(discrete))),
         ("inputs without a connection, which are 0", unconnected(network)),
         ("parameters", [_parameter(p, program) for p in program.parameters]),
+        ("schedule", [_schedule(build)]),
         ("kernels", _kernels(build)),
         ("storage of sequences", storages(build)),
         ("saved for backward", saved(build)),
@@ -85,6 +86,16 @@ def explain(
     parts = [f"shown for {key}", str(card)]
     parts += [f"{title}\n" + "\n".join(f"  {line}" for line in lines or ["none"]) for title, lines in sections]
     return "\n\n".join(parts) + "\n"
+
+
+def _schedule(build: Build) -> str:
+    """Return where the options of the kernels come from."""
+    chosen = build.key.options.schedule
+    if build.key.options.origin:
+        return f"tuned: {build.key.options.origin}"
+    if chosen is None:
+        return "the defaults; the tuning database has nothing for this call (`graphc tune` finds what is faster)"
+    return ", ".join(f"{name} {value}" for name, value in chosen) or "the defaults, as asked for"
 
 
 def equations(program: Program) -> list[str]:

@@ -34,6 +34,10 @@ class Inspection(Protocol):
 class Compiler(Protocol):
     """What turns a request into a program; the runtime does not know the declaration."""
 
+    def lowered(self, records: tuple[str, ...]) -> Program:
+        """Return the declared program that writes `records`."""
+        ...
+
     def program(self, request: Request) -> Program:
         """Return the program of one request."""
         ...

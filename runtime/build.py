@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Literal, Protocol
 
@@ -45,19 +45,21 @@ class Options:
 
     Attributes:
         precision: of sequences and of the factors of products.
-        schedule: a strategy and tiles that replace the defaults, by name.
+        schedule: a strategy, tiles and more that replace the defaults, by name; None for what was tuned.
         checkpoint: steps between the states that a run keeps; "auto" where the budget decides; "none".
         memory_budget: bytes that a training call may allocate.
         rule: which paths gradients take; None for all.
         chunk: steps between which traces are carried; "all" for none; None where the size decides.
+        origin: the entry of the tuning database that `schedule` comes from, in words.
     """
 
     precision: Precision = "float32"
-    schedule: tuple[tuple[str, int | str], ...] = ()
+    schedule: tuple[tuple[str, int | str], ...] | None = None
     checkpoint: int | Literal["auto", "none"] = "auto"
     memory_budget: int | None = None
     rule: Rule | None = None
     chunk: int | Literal["all"] | None = None
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,10 @@ class Key:
 
     def __str__(self) -> str:
         wrt, records = ",".join(sorted(self.request.wrt)), ",".join(self.request.records)
-        chosen = "".join(f"/{name}={value}" for name, value in self.options.schedule)
-        request = f"{records}/{wrt}/{self.request.final}/{self.request.rule}/{self.request.drivers}"
+        chosen = "".join(f"/{name}={value}" for name, value in self.options.schedule or ())
+        request = (
+            f"{records}/{wrt}/{self.request.final}/{self.request.rule}/{self.request.drivers}/{self.request.recompute}"
+        )
         return f"{self.target}/{self.device}/{self.dtype}/{self.options.precision}{chosen}/{request}"
 
 
@@ -170,7 +174,7 @@ class Build:
             for name in (*(i.source for i in r.graph.inputs), *_initials(r.graph))
         }
         if key.target != "reference":
-            device, chosen = scheduled_for(key.target, self.device), dict(key.options.schedule)
+            device, chosen = scheduled_for(key.target, self.device), dict(key.options.schedule or ())
             self.schedule = schedule(program, device, DTYPES[key.dtype], key.target, chosen, precision=precision)
             self.texts = overridden(self.schedule, emit(self.schedule))
             if (dump := Dump.from_environment()) is not None:

@@ -34,6 +34,14 @@ def folder() -> Path:
     return path
 
 
+def tuning_file() -> Path | None:
+    """Return the tuning database that models read: $GRAPHC_TUNE_DB, or one in the cache; None where that is empty."""
+    named = os.environ.get("GRAPHC_TUNE_DB")
+    if named is not None:
+        return Path(named) if named else None
+    return folder() / "tune.sqlite"
+
+
 def content_hash(*parts: str) -> str:
     """Return a hash of `parts`, which differs when any boundary between them does."""
     digest = hashlib.sha256()

@@ -32,7 +32,7 @@ def build(text: str) -> Path:
     """
     compiler = find_compiler()
     flags = (*FLAGS, *NATIVE, *OPENMP, *_openmp_libraries(), *_extra())
-    key = content_hash(text, _version(compiler), " ".join(flags), _cpu())
+    key = content_hash(text, version_of(compiler), " ".join(flags), _cpu())
     return fetch(key, ".so", lambda path: _compile(compiler, text, path))
 
 
@@ -83,7 +83,8 @@ def _run(compiler: tuple[str, ...], *arguments: str) -> subprocess.CompletedProc
 
 
 @functools.lru_cache(maxsize=8)
-def _version(compiler: tuple[str, ...]) -> str:
+def version_of(compiler: tuple[str, ...]) -> str:
+    """Return the command, and on the next lines what it says of its version."""
     return f"{' '.join(compiler)}\n{_run(compiler, '--version').stdout}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from graphc.ir import GraphcError, Program, initial
+from graphc.ir import GraphcError, Program, TargetError, initial
 from graphc.ir.program import during
 from graphc.passes import Request
 
@@ -25,7 +25,9 @@ from .build import Build, Key, Options
 from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .products import NARROW
 from .prologue import initial_state
+from .restored import restored
 from .synapses import SynapseControls
+from .tuned import LOG, Size, size_of, tuned, with_options
 
 State = dict[str, torch.Tensor]
 _OWN = ("_serial", "_builds", "_calls", "_arena", "_last", "_lock")
@@ -108,7 +110,7 @@ class Model(SynapseControls):
             )
         frozen = frozenset(name for name, p in self.named_parameters() if not p.requires_grad)
         arguments = (self._compiler, self._program, self._target, self.dtype, self._trainable, self._options)
-        return _restored, (*arguments, state, frozen, self.training, self._like.device)
+        return restored, (Model, *arguments, state, frozen, self.training, self._like.device)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -269,7 +271,21 @@ class Model(SynapseControls):
             self._options,
         )
 
-    def _build(self, key: Key) -> Build:
+    def _build(self, key: Key, size: Size | None = None) -> Build:
+        """Return the kernels of a key, with the options that someone chose or that were tuned for a call of `size`."""
+        chosen = key.options.schedule
+        fitted = tuned(key, self._compiler.lowered(()), size) if chosen is None else with_options(key, dict(chosen))
+        try:
+            build = self._made(fitted)
+        except TargetError as error:
+            if chosen is not None or fitted is key:
+                raise
+            LOG.warning("%s cannot serve this call: %s", fitted.options.origin, error)
+            build = self._made(key)
+        self._last = build.key
+        return build
+
+    def _made(self, key: Key) -> Build:
         build = self._builds.get(key)
         if build is None:
             with self._lock:
@@ -280,7 +296,6 @@ class Model(SynapseControls):
                     build.name = f"{self._serial}/{key}"
                     autograd.BUILDS[build.name] = build
                     self._builds[key] = build
-        self._last = key
         return build
 
     def _execute(
@@ -300,7 +315,9 @@ class Model(SynapseControls):
         carrying = self._carrying(parameters, state)
         states = checked_state(carrying, self._like, state, batch) if state is not None else []
         wrt = self._wrt(xs, parameters, states, carrying)
-        name, order, state_names, final_names = _prepared(self._serial, record, tuple(sorted(wrt)), whole)
+        name, order, state_names, final_names = _prepared(
+            self._serial, record, tuple(sorted(wrt)), whole, size_of(steps, batch)
+        )
         ordered = in_order(states, state_names, state, carrying)
         results: Sequence[torch.Tensor]
         if wrt or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
@@ -354,7 +371,7 @@ class Model(SynapseControls):
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prepared(
-    serial: int, record: tuple[str, ...], wrt: tuple[str, ...], whole: bool
+    serial: int, record: tuple[str, ...], wrt: tuple[str, ...], whole: bool, size: Size | None
 ) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return the operator's key, the names of its results, of the states and of the final states among the results.
 
@@ -362,32 +379,12 @@ def _prepared(
     """
     model = _models[serial]
     like = model._like
-    call = (record, wrt, whole, like.device, like.dtype, model._target)
+    call = (record, wrt, whole, like.device, like.dtype, model._target, size)
     build = model._calls.get(call)
     if build is None:
-        build = model._calls[call] = model._build(model._key(record, frozenset(wrt), whole))
+        build = model._calls[call] = model._build(model._key(record, frozenset(wrt), whole), size)
     model._last = build.key
     return build.name, build.outputs, build.state_names, build.final_names
-
-
-def _restored(
-    compiler: Compiler,
-    program: Program,
-    target: str,
-    dtype: torch.dtype,
-    trainable: bool,
-    options: Options,
-    state: dict[str, torch.Tensor],
-    frozen: frozenset[str],
-    training: bool,
-    device: torch.device,
-) -> Model:
-    """Return a pickled model."""
-    model = Model(compiler, program, target, dtype, trainable, options).to(device).train(training)
-    model.load_state_dict(state)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name not in frozen)
-    return model
 
 
 def _short(name: str) -> str:

@@ -11,6 +11,8 @@ import pytest
 
 os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must keep the numbers
 
+os.environ.setdefault("GRAPHC_TUNE_DB", "")  # what was tuned on this machine is no part of a test
+
 # Building is most of what the tests do. -O1 computes the same numbers; the files below build as users do.
 os.environ.setdefault("GRAPHC_CFLAGS", "-O1")
 BUILT_AS_USERS_DO = (
