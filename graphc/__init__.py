@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         t,
         weight,
     )
+    from .tune import Tuning, tune
     from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose
 
 __version__ = "0.1.0"
@@ -74,6 +75,7 @@ __all__ = [
     "Sparse",
     "Spike",
     "TargetError",
+    "Tuning",
     "Uniform",
     "VerifyError",
     "at_threshold",
@@ -101,6 +103,7 @@ __all__ = [
     "sum",
     "surrogate",
     "t",
+    "tune",
     "units",
     "weight",
     "where",
@@ -124,6 +127,7 @@ _SOURCES = {
         "at_threshold", "detach", "dt", "input", "inputs", "noise", "param", "params", "post", "pre", "previous",
         "spike", "state", "states", "sum", "t", "weight",
     ),
+    "graphc.tune": ("Tuning", "tune"),
     "graphc.windows": ("AvgPool", "Conv1d", "Conv2d", "ConvTranspose"),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _SOURCES.items() for name in names}
@@ -148,11 +152,11 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The type of this module: `graphc.compile` stays the function, although the file it lives in has the same name."""
+    """The type of this module: `graphc.compile` and `graphc.tune` stay functions, although files have these names."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Keep the import of graphc/compile.py from hiding the function."""
-        if not (name == "compile" and isinstance(value, ModuleType)):
+        """Keep the import of a file from hiding the function of its name."""
+        if not (name in ("compile", "tune") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -104,7 +104,7 @@ class Database:
         names = (*COLUMNS, "network", "schedule", "ms", "default_ms", "tried", "seed", "made")
         line = f"INSERT INTO entries ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         added: list[int] = []
-        self._make()
+        self.prepare()
         with self._writing() as connection:
             for entry in entries:
                 made = entry.made or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
@@ -206,7 +206,12 @@ class Database:
             best = rank if best is None or rank[:2] > best[:2] else best
         return best[2] if best else None
 
-    def _make(self) -> None:
+    def prepare(self) -> None:
+        """Make the file where it is not there.
+
+        Raises:
+            GraphcError: it cannot be written, or is no database.
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

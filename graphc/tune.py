@@ -1,0 +1,228 @@
+"""Find the schedule with which a network runs fastest on the device at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphc.ir import GraphcError, Loc, TargetError
+
+from .compile import compile as compile_network
+from .network import Network
+
+if TYPE_CHECKING:
+    from graphc.runtime import Model
+    from graphc.runtime.tune.database import Entry
+    from graphc.runtime.tune.search import Search, Tried
+    from graphc.runtime.tune.space import Call, Options
+
+Progress = Callable[["Search", "Tried"], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a run of the tuner found.
+
+    Attributes:
+        schedule: the options that were fastest, for `schedule=` of gc.compile; empty where the defaults were.
+        gain: how many times faster than the defaults.
+        ms: milliseconds of a call.
+        default_ms: of a call with the defaults.
+        tried: every candidate, and what became of it.
+        interrupted: whether Ctrl-C ended the search.
+        entry: what was written to the tuning database; None where nothing was.
+    """
+
+    schedule: Mapping[str, int | str]
+    gain: float
+    ms: float
+    default_ms: float
+    tried: tuple[Tried, ...]
+    interrupted: bool = False
+    entry: Entry | None = None
+
+
+def tune(
+    network: Network,
+    example_input: Any = None,
+    *,
+    learn: Any = "bptt",
+    target: str = "auto",
+    dtype: Any = None,
+    precision: str | None = None,
+    device: Any = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    budget: float = 60.0,
+    seed: int = 0,
+    database: str | Path | None = None,
+    save: bool = True,
+    name: str = "",
+    progress: Progress | None = None,
+) -> Tuning:
+    """Search for the fastest schedule and write it to the tuning database, which gc.compile reads.
+
+    Candidates that the resource model refuses, that do not build or that compute other numbers are given up; the others
+    are timed in alternation, and the winner is compared with the defaults once more before it is kept. Ctrl-C ends the
+    search and keeps what is known. The example inputs, the user's models and torch's generators stay as they are.
+
+    Args:
+        network: what is compiled.
+        example_input: (T, B, N) or by name, of the size that is used and with realistic spikes, since products skip
+            what is silent; nothing for a network without inputs.
+        learn: as of gc.compile; None tunes the forward half alone.
+        target: as of gc.compile; "auto" is triton for inputs on a GPU, else c.
+        dtype: as of gc.compile.
+        precision: as of gc.compile.
+        device: what the network runs on; that of the inputs by default.
+        steps: T, for a network without inputs.
+        batch_size: B, for a network without inputs.
+        budget: seconds that the search may take.
+        seed: of weights and of the order of trials.
+        database: the file to write to; the one that models read by default.
+        save: whether to write.
+        name: of the network in the database.
+        progress: is told of every candidate that ends.
+
+    Raises:
+        DeclarationError: the network is wrong.
+        TargetError: the target cannot run here.
+        GraphcError: the inputs do not fit, or the database cannot be written.
+    """
+    import torch
+
+    from graphc.runtime.tune.database import Database, Entry
+    from graphc.runtime.tune.search import Search
+    from graphc.runtime.tune.space import changes
+    from graphc.runtime.tune.trial import ModelTrial, agree
+
+    if not isinstance(budget, (int, float)) or budget <= 0:
+        raise GraphcError(f"budget={budget!r} is no positive number of seconds", Loc.caller())
+    if target == "reference":
+        raise TargetError("target 'reference' interprets the program: it has no schedule", Loc.caller(), 'use "c"')
+    where = torch.device(device) if device is not None else _device_of(example_input)
+    given = _kept(example_input, where)
+    base = _Base(network, given, learn, target, dtype, precision, where, seed)
+    file = Database.open(None if database is None else Path(database)) if save else None
+    if file is not None:
+        file.prepare()  # before the time is spent
+    first = base.model({})
+    length, samples = _sizes(given, steps, batch_size)
+
+    def make(options: Options) -> ModelTrial:
+        return ModelTrial(base.model(options), given, length, samples)
+
+    kind = precision or str(first.dtype).removeprefix("torch.")
+    search = Search(make, lambda found, wanted: agree(kind, found, wanted), seed, float(budget))
+    if progress is not None:
+        search.report = progress
+    with torch.random.fork_rng():
+        search.run(changes(call_of(first, length, samples)))
+    found = Tuning(
+        dict(search.best), search.gain, search.ms, search.default_ms, tuple(search.tried), search.interrupted
+    )
+    timed = sum(tried.ratio is not None for tried in search.tried)
+    if file is None or not timed:
+        return found
+    identity = identity_of(first, length, samples)
+    entry = Entry(identity, name, found.schedule, found.ms, found.default_ms, timed, seed)
+    (number,) = file.add([entry])
+    return replace(found, entry=file.get(number))
+
+
+@dataclass
+class _Base:
+    """How every candidate is compiled: the same network, weights and device."""
+
+    network: Network
+    given: Any
+    learn: Any
+    target: str
+    dtype: Any
+    precision: str | None
+    device: Any
+    seed: int
+    weights: Any = None
+
+    def model(self, options: Options) -> Model:
+        """Return the model of a candidate."""
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            model = compile_network(
+                self.network,
+                learn=self.learn,
+                target=self.target,
+                dtype=self.dtype,
+                precision=self.precision,
+                schedule=options,
+            ).to(self.device)
+        if self.weights is None:
+            self.weights = {n: value.detach().clone() for n, value in model.state_dict().items()}
+        model.load_state_dict(self.weights)
+        return model
+
+
+def call_of(model: Model, steps: int, batch: int) -> Call:
+    """Return what is tuned: the default schedule of a model, for a call of this size."""
+    import torch
+
+    from graphc.runtime.device import scheduled_for
+    from graphc.runtime.tune.identity import vector_bits
+    from graphc.runtime.tune.space import Call
+
+    build = model.build()
+    assert build.schedule is not None
+    options = build.key.options
+    return Call(
+        build.schedule,
+        scheduled_for(build.key.target, build.device),
+        steps,
+        batch,
+        torch.get_num_threads(),
+        vector_bits(),
+        bool(build.key.request.wrt),
+        options.rule is not None and options.chunk is None,
+        options.checkpoint != "auto" or options.memory_budget is not None or options.rule is not None,
+    )
+
+
+def identity_of(model: Model, steps: int, batch: int) -> Any:
+    """Return what an entry for a call of `model` is valid for."""
+    from graphc.runtime.tune.identity import graph_hash, identify
+
+    key = model.build().key
+    graph = graph_hash(model._compiler.lowered(()), key.options.rule, key.options.precision)
+    dtype = str(key.dtype).removeprefix("torch.")
+    return identify(graph, key.target, model._like.device, dtype, bool(key.request.wrt), steps, batch)
+
+
+def _device_of(inputs: Any) -> Any:
+    import torch
+
+    tensors = list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
+    return next((t.device for t in tensors if isinstance(t, torch.Tensor)), torch.device("cpu"))
+
+
+def _kept(inputs: Any, device: Any) -> Any:
+    """Return copies of the inputs: what the tuner does never reaches the user's tensors."""
+    import torch
+
+    if isinstance(inputs, Mapping):
+        return {name: _kept(value, device) for name, value in inputs.items()}
+    return inputs.detach().clone().to(device) if isinstance(inputs, torch.Tensor) else inputs
+
+
+def _sizes(inputs: Any, steps: int | None, batch: int | None) -> tuple[int, int]:
+    import torch
+
+    tensors = list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
+    for tensor in tensors:
+        if isinstance(tensor, torch.Tensor) and tensor.dim() > 1:
+            return int(tensor.shape[0]), int(tensor.shape[1])
+    if steps is None:
+        raise GraphcError("a network without inputs is tuned for a number of steps", Loc.caller(), "steps=1000")
+    return steps, batch or 1
