@@ -15,6 +15,7 @@ from .network import Network
 if TYPE_CHECKING:
     from graphc.runtime import Model
     from graphc.runtime.tune.database import Entry
+    from graphc.runtime.tune.dry import Ranked
     from graphc.runtime.tune.search import Search, Tried
     from graphc.runtime.tune.space import Call, Options
 
@@ -226,3 +227,52 @@ def _sizes(inputs: Any, steps: int | None, batch: int | None) -> tuple[int, int]
     if steps is None:
         raise GraphcError("a network without inputs is tuned for a number of steps", Loc.caller(), "steps=1000")
     return steps, batch or 1
+
+
+def rank(
+    network: Network,
+    *,
+    learn: Any = "bptt",
+    dtype: str = "float32",
+    precision: Any = "float32",
+    arch: str = "sm_90",
+    steps: int = 100,
+    batch_size: int = 32,
+    budget: float = 45.0,
+    told: Callable[[Ranked], None] = lambda one: None,
+) -> list[Ranked]:
+    """Return Triton candidates by predicted time, on a machine without a GPU, each with what is held against it.
+
+    Args:
+        network: what is compiled.
+        learn: as of gc.compile.
+        dtype: "float32" or "float64".
+        precision: as of gc.compile.
+        arch: of the device, "sm_80", "sm_90" or "gfx942".
+        steps: T.
+        batch_size: B.
+        budget: seconds in which candidates are built; the rest is ranked by the model alone.
+        told: is told of every candidate that was built.
+
+    Raises:
+        DeclarationError: the network is wrong.
+        TargetError: nothing is known of the architecture, or the target cannot run the network.
+    """
+    import torch
+
+    from graphc.passes import schedule
+    from graphc.runtime.tune.dry import Case, machine_of, rank_candidates
+    from graphc.runtime.tune.space import Call, changes
+
+    kinds: dict[str, Any] = {"float32": torch.float32, "float64": torch.float64}
+    model = compile_network(network, learn=learn, target="triton", dtype=kinds[dtype], precision=precision, schedule={})
+    request = model._key((), model._learned(), False).request
+
+    def program(again: bool) -> Any:
+        return model._compiler.program(replace(request, recompute=again))
+
+    case = Case(program, "float64" if dtype == "float64" else "float32", precision, arch, steps, batch_size)
+    _, device = machine_of(arch)
+    plan = schedule(program(True), device, case.dtype, "triton", {}, precision=precision)
+    call = Call(plan, device, steps, batch_size, learns=bool(request.wrt), online=model._options.rule is not None)
+    return rank_candidates(case, changes(call), budget, told)

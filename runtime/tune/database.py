@@ -146,7 +146,7 @@ class Database:
 
     def export(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        return {"format": FORMAT, "entries": [_plain(entry) for entry in self.entries()]}
+        return {"format": FORMAT, "entries": [plain(entry) for entry in self.entries()]}
 
     def take(self, document: Any) -> int:
         """Add the rows of an exported document that are not there yet, and return how many these were.
@@ -268,13 +268,14 @@ def _read(row: sqlite3.Row) -> Entry | None:
         return None
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def plain(entry: Entry) -> dict[str, Any]:
+    """Return an entry as plain data."""
     found = asdict(entry)
     return found.pop("identity") | found
 
 
 def _content(entry: Entry) -> str:
-    return json.dumps({k: v for k, v in _plain(entry).items() if k != "id"}, sort_keys=True)
+    return json.dumps({k: v for k, v in plain(entry).items() if k != "id"}, sort_keys=True)
 
 
 def _from_plain(item: Any) -> Entry:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 ROUNDS = 9
 LONG = 2e-3  # seconds that one sample takes at least
-SLOWER = {3: 1.15, 5: 1.05, 7: 1.02}
+SLOWER = {1: 1.6, 2: 1.3, 3: 1.15, 5: 1.05, 7: 1.02}
 """By rounds: from how many times the best a candidate is dropped."""
 
 

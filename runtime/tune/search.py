@@ -16,6 +16,7 @@ from graphc.ir import GraphcError, TargetError
 from graphc.passes import check_options
 from graphc.passes.options import OPTIONS
 
+from .database import options_in_words
 from .race import ROUNDS, Runner, race, ratio
 from .space import Options, neighbours
 
@@ -119,7 +120,7 @@ class Search:
     def _generations(self, first: Sequence[Options]) -> None:
         """Try generation after generation, until the time is up or two of them found nothing better."""
         known: list[Options] = [{}]
-        queue, idle = self._order.sample(list(first), len(first)), 0
+        queue, idle = list(first), 0
         while queue and idle < 2:
             known += queue
             before = self.gain
@@ -139,7 +140,7 @@ class Search:
         racing: list[tuple[Options, Runner]] = []
         for options, trial in built:
             if (other := self._seen.get(trial.texts)) is not None:
-                self._end(Tried(options, f"the same kernels as {other or 'the defaults'}"))
+                self._end(Tried(options, f"the same kernels as {options_in_words(other)}"))
                 continue
             self._seen[trial.texts] = options
             try:

@@ -72,26 +72,26 @@ def _each(name: str, values: Iterable[int | str]) -> Iterator[Options]:
 
 
 def _c(call: Call) -> Iterator[Options]:
+    """Yield changes of C kernels, the most promising first."""
     loops, plan = _loops(call.plan), call.plan
-    dense = any(_is_dense(k) for k in loops)
-    yield from _each("rows", (r for r in (1, 2, 4, 8, 16, 24, 32, 64) if r <= max(2 * call.batch, 2)))
-    if dense:
-        yield {"packed": 1}
-        for tile in (4, 6, 8):
-            for count in (1, 2, 4):
+    if any(_is_dense(k) for k in loops):
+        for tile in (6, 4, 8):
+            for count in (4, 2, 1):
                 if tile * count <= 2 * call.batch:
                     yield {"packed": 1, "dense_rows": tile, "rows": tile * count}
+        yield {"packed": 1}
     if any(bytes_of(plan, b, call.steps, call.batch) > LARGE for b in plan.buffers.values() if b.kind == "sequence"):
         yield from _each("stream", (0, 1))
+    yield from _each("rows", (r for r in (16, 4, 32, 2, 24, 8, 64, 1) if r <= max(2 * call.batch, 2)))
     if any(k.kind == "product" and is_event_driven(plan, k) for k in plan.kernels):
-        yield from _each("dense", (5, 10, 50, 100))
+        yield from _each("dense", (10, 50, 5, 100))
     if any("chunk" in k.options for k in loops):
-        yield from _each("neurons", (256, 512, 2048, 4096))
-    yield from _each("vector", (v for v in (128, 256) if v < call.vector))
+        yield from _each("neurons", (512, 2048, 256, 4096))
     yield from _each("threads", sorted({1, max(call.threads // 2, 1)} - {call.threads}))
+    yield from _each("vector", (v for v in (256, 128) if v < call.vector))
     if any(b.storage == "uint8" for b in plan.buffers.values()):
         yield {"spikes": "numbers"}
-    yield from _each("tile_time", (t for t in (1, 2, 4, 8) if any(k.tile > t for k in loops)))
+    yield from _each("tile_time", (t for t in (4, 8, 2, 1) if any(k.tile > t for k in loops)))
 
 
 def _is_dense(kernel: Kernel) -> bool:
@@ -101,26 +101,28 @@ def _is_dense(kernel: Kernel) -> bool:
 
 
 def _triton(call: Call) -> Iterator[Options]:
-    strategies = {k.strategy for k in _loops(call.plan)}
-    if strategies - {"elementwise"}:
-        for strategy, warps in (("resident", (4, 8, 16)), ("cooperative", (4, 8))):
-            for rows in (16, 32, 64):
-                for count in warps:
-                    tile: Options = {"strategy": strategy, "rows": rows, "warps": count}
-                    if strategy == "resident":
-                        yield tile
-                        continue
-                    yield from ({**tile, "columns": columns} for columns in (16, 32, 64, 128))
-                    yield from ({**tile, "ahead": ahead} for ahead in (1, 2, 8))
-        yield from ({"strategy": "stepwise", "block": block, "warps": 4} for block in (128, 256, 512))
-    if "elementwise" in strategies:
+    """Yield changes of Triton kernels: strategies with their tiles, then tiles of loops without products."""
+    loops = _loops(call.plan)
+    mixing = [k for k in loops if k.strategy != "elementwise"]
+    if mixing:
+        for rows in (16, 32, 64):
+            yield from ({"strategy": "resident", "rows": rows, "warps": warps} for warps in (4, 8, 16))
+            for warps in (4, 8):
+                tile: Options = {"strategy": "cooperative", "rows": rows, "warps": warps}
+                yield from ({**tile, "columns": columns} for columns in (16, 32, 64, 128))
+                yield from ({**tile, "ahead": ahead} for ahead in (1, 2, 8))
+        yield from ({"strategy": "stepwise", "block": block} for block in (128, 256, 512))
+    if any(k.strategy == "elementwise" for k in loops):
         for block in (128, 256, 512, 1024):
             for unroll in (1, 2, 4, 8):
-                yield from ({"block": block, "unroll": unroll, "warps": w} for w in (2, 4, 8) if block // w >= 32)
+                warps = (0,) if mixing else (2, 4, 8)  # an option of all loops: these leave it to those that multiply
+                for count in warps:
+                    if block // max(count, 1) >= 32:
+                        yield {"block": block, "unroll": unroll, **({"warps": count} if count else {})}
         yield from _each("stages", (2, 3, 4))
     if any(b.storage in ("bits", "uint8") for b in call.plan.buffers.values()):
         yield from _each("spikes", ("bytes", "numbers"))
-    yield from _each("tile_time", (t for t in (1, 2, 4, 8) if any(k.tile > t for k in _loops(call.plan))))
+    yield from _each("tile_time", (t for t in (1, 2, 4, 8) if any(k.tile > t for k in loops)))
 
 
 def _of_call(call: Call) -> Iterator[Options]:

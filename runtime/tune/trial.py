@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from graphc.ir import Schedule
 from graphc.runtime.build import Build
 from graphc.runtime.module import Model
 
@@ -41,10 +42,7 @@ class ModelTrial:
         build = self.build
         plan, options = build.schedule, build.key.options
         assert plan is not None
-        hidden = ("threads", "dense", "warps", "stages")
-        said = [f"{k.name} {n} {k.options[n]}" for k in plan.kernels for n in hidden if n in k.options]
-        stored = [f"{b.name} {b.storage}" for b in plan.buffers.values()]
-        return (*build.texts.values(), *said, *stored, f"{options.checkpoint} {options.chunk}")
+        return (*build.texts.values(), *hidden(plan), f"{options.checkpoint} {options.chunk}")
 
     def prepare(self) -> None:
         """Build both halves."""
@@ -93,6 +91,15 @@ class ModelTrial:
         if self._cuda:
             torch.cuda.synchronize(self.model._like.device)
         return time.perf_counter()
+
+
+def hidden(plan: Schedule, backward: bool | None = None) -> tuple[str, ...]:
+    """Return what distinguishes a schedule, or one half of it, from another with the same texts."""
+    kernels = plan.kernels if backward is None else plan.half(backward)
+    own = None if plan.target == "triton" else ("threads", "dense")
+    said = [f"{k.name} {k.strategy} {n} {v}" for k in kernels for n, v in k.options.items() if own is None or n in own]
+    names = {name for k in kernels for name in k.arguments}
+    return (*said, *(f"{b.name} {b.storage}" for b in plan.buffers.values() if b.name in names))
 
 
 def agree(kind: str, found: Results, wanted: Results) -> str:
