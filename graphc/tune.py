@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,15 +106,19 @@ def tune(
         raise TargetError("target 'reference' interprets the program: it has no schedule", Loc.caller(), 'use "c"')
     where = torch.device(device) if device is not None else _device_of(example_input)
     given = _kept(example_input, where)
-    base = _Base(network, given, learn, target, dtype, precision, where, seed)
     file = Database.open(None if database is None else Path(database)) if save else None
     if file is not None:
         file.prepare()  # before the time is spent
-    first = base.model({})
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        first = compile_network(network, learn=learn, target=target, dtype=dtype, precision=precision, schedule={})
+    first.to(where)
     length, samples = _sizes(given, steps, batch_size)
 
     def make(options: Options) -> ModelTrial:
-        return ModelTrial(base.model(options), given, length, samples)
+        model = copy.deepcopy(first)  # the same weights; what the passes made is shared
+        model._options = replace(first._options, schedule=tuple(sorted(options.items())))
+        return ModelTrial(model, given, length, samples)
 
     kind = precision or str(first.dtype).removeprefix("torch.")
     search = Search(make, lambda found, wanted: agree(kind, found, wanted), seed, float(budget))
@@ -131,40 +136,6 @@ def tune(
     entry = Entry(identity, name, found.schedule, found.ms, found.default_ms, timed, seed)
     (number,) = file.add([entry])
     return replace(found, entry=file.get(number))
-
-
-@dataclass
-class _Base:
-    """How every candidate is compiled: the same network, weights and device."""
-
-    network: Network
-    given: Any
-    learn: Any
-    target: str
-    dtype: Any
-    precision: str | None
-    device: Any
-    seed: int
-    weights: Any = None
-
-    def model(self, options: Options) -> Model:
-        """Return the model of a candidate."""
-        import torch
-
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed)
-            model = compile_network(
-                self.network,
-                learn=self.learn,
-                target=self.target,
-                dtype=self.dtype,
-                precision=self.precision,
-                schedule=options,
-            ).to(self.device)
-        if self.weights is None:
-            self.weights = {n: value.detach().clone() for n, value in model.state_dict().items()}
-        model.load_state_dict(self.weights)
-        return model
 
 
 def call_of(model: Model, steps: int, batch: int) -> Call:
@@ -238,7 +209,7 @@ def rank(
     arch: str = "sm_90",
     steps: int = 100,
     batch_size: int = 32,
-    budget: float = 45.0,
+    budget: float = 40.0,
     told: Callable[[Ranked], None] = lambda one: None,
 ) -> list[Ranked]:
     """Return Triton candidates by predicted time, on a machine without a GPU, each with what is held against it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from graphc.ir import DeviceSpec, Graph, Map, Node, Precision, Program, Synapses, TargetError, Value
@@ -129,6 +129,13 @@ def lay_out(loop: Loop) -> Layout:
         TargetError: `schedule=` asks for what this network, device or precision cannot have.
     """
     check_options(loop.tuned)
+    layout = _choose(loop)
+    if "stages" in loop.tuned:
+        return replace(layout, options={**layout.options, "stages": loop.option("stages", 1)})
+    return layout
+
+
+def _choose(loop: Loop) -> Layout:
     forced = loop.tuned.get("strategy")
     if not loop.products:
         return _elementwise(loop)
@@ -200,10 +207,9 @@ def _cooperative(loop: Loop, reason: str) -> Layout:
     held = int(_holds(loop, columns, rows))
     has = "hold" if held else "load at every step"
     tiles = {"rows": rows, "columns": columns, "warps": warps, "programs": programs}
-    stages = {"stages": loop.option("stages", 1)} if "stages" in loop.tuned else {}
     return Layout(
         "cooperative",
-        {**tiles, "held": held, "ahead": _ahead(loop), "shares": _shares(loop, warps) if held else 1, **stages},
+        {**tiles, "held": held, "ahead": _ahead(loop), "shares": _shares(loop, warps) if held else 1},
         f"{reason}; {programs} programs {has} the weights of {columns} neurons each",
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 SHOWN = 12  # candidates of the table
+DRY = 40.0  # seconds that a dry run builds candidates at most
 
 
 @click.command(cls=Command)
@@ -205,7 +206,7 @@ def _dry_run(
 
     if target not in ("auto", "triton"):
         raise click.UsageError("--dry-run ranks candidates of target triton")
-    with _Live(min(budget, 45.0)) as live:
+    with _Live(min(budget, DRY)) as live:
         done: list[Any] = []
 
         def told(one: Any) -> None:
@@ -220,7 +221,7 @@ def _dry_run(
             arch=arch,
             steps=steps,
             batch_size=batch,
-            budget=min(budget, 45.0),
+            budget=min(budget, DRY),
             told=told,
         )
     rows = [

@@ -118,6 +118,8 @@ class Database:
         if not self.path.exists():
             return []
         with self._reading() as connection:
+            if not _made(connection):
+                return []
             where, values = ("WHERE graph = ?", (graph,)) if graph else ("", ())
             rows = connection.execute(f"SELECT * FROM entries {where} ORDER BY id", values).fetchall()
         return [entry for row in rows if (entry := _read(row)) is not None]
@@ -167,7 +169,7 @@ class Database:
         try:
             with self._reading() as connection:
                 found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-                total = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
+                total = connection.execute("SELECT count(*) FROM entries").fetchone()[0] if _made(connection) else 0
         except GraphcError as error:
             return [error.message]
         unread = total - self.count()
@@ -217,7 +219,8 @@ class Database:
         except OSError as error:
             raise GraphcError(f"cannot make the folder of the tuning database {self.path}: {error}") from error
         with self._writing() as connection:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+            if not _made(connection):
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -227,10 +230,9 @@ class Database:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        address = self.path.resolve().as_uri() + "?mode=ro"
+        """Open the file to read; not read-only, which could not roll back what a killed writer left half done."""
+        address = self.path.resolve().as_uri() + "?mode=rw"
         with self._guarded(), self._connection(address, uri=True) as connection:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
-                raise sqlite3.DatabaseError("it is of another format")
             yield connection
 
     @contextmanager
@@ -251,6 +253,16 @@ class Database:
                 f"the tuning database {self.path} cannot be used: {error}",
                 hint="move it away, or name another file in GRAPHC_TUNE_DB",
             ) from error
+
+
+def _made(connection: sqlite3.Connection) -> bool:
+    """Return whether the tables are there; a writer may have been killed before it made them."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, FORMAT):
+        raise sqlite3.DatabaseError(f"it is of format {version}, and this version of graphc reads {FORMAT}")
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise sqlite3.DatabaseError("it holds other tables than those of a tuning database")
+    return bool(version)
 
 
 def _doublings(a: int, b: int) -> int:

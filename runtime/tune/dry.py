@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphc.ir import DeviceSpec, Program, Schedule, TargetError
 from graphc.passes import schedule
@@ -99,9 +99,13 @@ def rank_candidates(
             if texts in seen:
                 one.why = f"the same kernels as {options_in_words(seen[texts])}"
             seen.setdefault(texts, one.options)
-    waiting = sorted((one for one in ranked if one.alive), key=lambda one: (one.ms or 0.0, str(one.options)))
+    waiting = sorted((one for one in ranked if one.alive), key=_order)
     _build(waiting, machine, deadline, told)
-    return sorted(ranked, key=lambda one: (not one.alive, one.ms is None, one.ms or 0.0, str(one.options)))
+    return sorted(ranked, key=lambda one: (not one.alive, one.ms is None, *_order(one)))
+
+
+def _order(one: Ranked) -> tuple[float, int, str]:
+    return one.ms or 0.0, len(one.options), str(one.options)
 
 
 def _scheduled(case: Case, options: Options, machine: Machine, device: DeviceSpec) -> Ranked:
@@ -116,30 +120,32 @@ def _scheduled(case: Case, options: Options, machine: Machine, device: DeviceSpe
     return Ranked(options, predict_ms(plan, machine, case.steps, case.batch), plan=plan)
 
 
-Half = tuple[str, ...]
-"""What distinguishes the kernels of one half of a candidate from those of another."""
+Alone = tuple[str, ...]
+"""What distinguishes one kernel of a candidate from those of others."""
 
 
 def _build(waiting: Sequence[Ranked], machine: Machine, deadline: float, told: Callable[[Ranked], None]) -> None:
-    """Build candidates until the time is up; what is not built says so. Halves that several share are built once."""
-    halves: dict[Half, tuple[Schedule, str]] = {}
-    needs: dict[int, list[Half]] = {}
+    """Build candidates until the time is up; what is not built says so. Kernels that several share are built once."""
+    kernels: dict[Alone, tuple[Schedule, str, str]] = {}
+    needs: dict[int, set[Alone]] = {}
     for one in waiting:
         one.why = "not built: the time was up"
         assert one.plan is not None
-        for half, text in emit(one.plan).items():
-            named = (half, text, *hidden(one.plan, half == "backward"))
-            halves.setdefault(named, (one.plan, text))
-            needs.setdefault(id(one), []).append(named)
-    workers = min(os.cpu_count() or 1, max(len(halves), 1))
+        for kernel in (k for k in one.plan.kernels if k.kind != "product"):
+            alone = replace(one.plan, kernels=(kernel,))
+            ((half, text),) = emit(alone).items()
+            named = (half, text, *hidden(alone))
+            kernels.setdefault(named, (alone, half, text))
+            needs.setdefault(id(one), set()).add(named)
+    workers = min(os.cpu_count() or 1, max(len(kernels), 1))
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    found: dict[Half, tuple[str, int, int]] = {}
+    found: dict[Alone, tuple[str, int, int]] = {}
     try:
-        jobs = {pool.submit(_used, plan, named[0], text, machine.arch): named for named, (plan, text) in halves.items()}
+        jobs = {pool.submit(_used, *parts, machine.arch): named for named, parts in kernels.items()}
         for job in as_completed(jobs, timeout=max(deadline - time.monotonic(), 0.0)):
             found[jobs[job]] = job.result()
-            for one in [o for o in waiting if needs.get(id(o)) and all(n in found for n in needs[id(o)])]:
-                _judge(one, [found[named] for named in needs.pop(id(one))], machine)
+            for one in [o for o in waiting if id(o) in needs and needs[id(o)] <= found.keys()]:
+                _judge(one, [found[named] for named in sorted(needs.pop(id(one)))], machine)
                 told(one)
     except TimeoutError:
         pass
@@ -150,15 +156,15 @@ def _build(waiting: Sequence[Ranked], machine: Machine, deadline: float, told: C
             process.terminate()
 
 
-def _judge(one: Ranked, halves: Sequence[tuple[str, int, int]], machine: Machine) -> None:
-    one.why = next((why for why, _, _ in halves if why), "")
-    one.registers, one.shared = max(r for _, r, _ in halves), max(s for _, _, s in halves)
+def _judge(one: Ranked, kernels: Sequence[tuple[str, int, int]], machine: Machine) -> None:
+    one.why = next((why for why, _, _ in kernels if why), "")
+    one.registers, one.shared = max(r for _, r, _ in kernels), max(s for _, _, s in kernels)
     if not one.why and one.shared > machine.shared:
         one.why = f"its programs need {one.shared} bytes of shared memory, and there are {machine.shared}"
 
 
 def _used(plan: Schedule, half: str, text: str, arch: int | str) -> tuple[str, int, int]:
-    """Return what is held against one half of a candidate, and the most registers and shared memory of its kernels."""
+    """Return what is held against a kernel, or the parts of its steps, and the most registers and shared memory."""
     try:
         reports = compile_ahead(plan, {half: text}, arch)
     except Exception as error:  # whatever Triton or ptxas says of it

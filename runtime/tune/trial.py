@@ -93,12 +93,13 @@ class ModelTrial:
         return time.perf_counter()
 
 
-def hidden(plan: Schedule, backward: bool | None = None) -> tuple[str, ...]:
-    """Return what distinguishes a schedule, or one half of it, from another with the same texts."""
-    kernels = plan.kernels if backward is None else plan.half(backward)
+def hidden(plan: Schedule) -> tuple[str, ...]:
+    """Return what distinguishes a schedule from another with the same texts."""
     own = None if plan.target == "triton" else ("threads", "dense")
-    said = [f"{k.name} {k.strategy} {n} {v}" for k in kernels for n, v in k.options.items() if own is None or n in own]
-    names = {name for k in kernels for name in k.arguments}
+    said = [
+        f"{k.name} {k.strategy} {n} {v}" for k in plan.kernels for n, v in k.options.items() if own is None or n in own
+    ]
+    names = {name for k in plan.kernels for name in k.arguments}
     return (*said, *(f"{b.name} {b.storage}" for b in plan.buffers.values() if b.name in names))
 
 
