@@ -11,7 +11,7 @@ import sympy
 
 from graphc.connectivity import OneToOne
 from graphc.explain import live, right_hand_side
-from graphc.ir import Map, Node, Program, Reset, Spike
+from graphc.ir import Map, Node, Program, Reset, Spike, Test
 from graphc.ir.functions import previous
 from graphc.lower import lower
 from graphc.network import Network
@@ -178,22 +178,22 @@ def _steps(program: Program) -> Iterable[Equation]:
                 yield _step(node)
         for carry in region.graph.carries:
             state, after = carry.name.partition(".")[2], _own(carry.next.name)
-            yield Equation("", f"{state}[t+1] =", after, rf"{_latex_name(state)}[t+1] = {_step_name(after)}")
+            yield Equation("", f"{state}[t+1] =", after, rf"{_latex_name(state)}[t+1] = {_latex_name(after)}")
 
 
 def _step(node: Node) -> Equation:
     name = _own(node.result.name)
-    left, latex_left = f"{name} =", f"{_step_name(name)} ="
+    left, latex_left = f"{name} =", f"{_latex_name(name)} ="
     text = re.sub(r"\b(?:n|to)_(?=[A-Za-z])", "", right_hand_side(node)).replace("_drive", "")
-    operands = [_step_name(_own(v.name)) for v in node.operands]
+    operands = [_latex_name(_own(v.name)) for v in node.operands]
     match node:
         case Map(expr=expr):
             own = expr.xreplace({s: sympy.Symbol(_own(s.name), real=True) for s in expr.free_symbols})
             own = own.xreplace({f: sympy.Float(f, 6) for f in own.atoms(sympy.Float)})
-            names = {s: _step_name(s.name) for s in own.free_symbols}
+            names = {s: _latex_name(s.name) for s in own.free_symbols}
             latex = sympy.latex(own, symbol_names=names)
             text = str(own)
-        case Spike(strict=strict):
+        case Spike(strict=strict) | Test(strict=strict):
             latex = rf"\left[{operands[0]} {'>' if strict else chr(92) + 'ge'} 0\right]"
             latex += rf" \wedge \neg {operands[1]}" if len(operands) > 1 else ""
         case Reset():
@@ -208,7 +208,3 @@ def _step(node: Node) -> Equation:
 def _own(name: str) -> str:
     """Return a name of the graph without the population's: ``n_v_3`` is ``v_3``, ``to_x_drive`` the input ``x``."""
     return re.sub(r"^(?:n[_.]|to_)", "", name).removesuffix("_drive")
-
-
-def _step_name(name: str) -> str:
-    return _latex_name(name)

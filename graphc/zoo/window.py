@@ -54,7 +54,10 @@ def _check(rule: gc.Plasticity) -> None:
     elif rule.signals:
         why = f"it reads {', '.join(sorted(str(s) for s in rule.signals))}, not spike times alone"
     if why is not None:
-        raise GraphcError(f"{rule.name} has no spike-timing window: {why}", hint="graphc zoo --help")
+        raise GraphcError(
+            f"{rule.name} has no spike-timing window: {why}",
+            hint="PairSTDP, TripletSTDP, CalciumRule, InhibitorySTDP and BennaFusi have one",
+        )
 
 
 def _changes(rule: gc.Plasticity, lags: NDArray[np.int64], pairs: int) -> NDArray[np.float64]:
