@@ -109,6 +109,7 @@ def live(graph: Graph) -> list[Node]:
 
 
 def right_hand_side(node: Node) -> str:
+    """Return what a node computes, in words where there is no formula."""
     names = [v.name for v in node.operands]
     match node:
         case Map(expr=expr):

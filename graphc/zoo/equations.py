@@ -129,7 +129,7 @@ def _latex_name(name: str) -> str:
     if "[" in name:
         base, _, index = name.rstrip("]").partition("[")
         return rf"\mathrm{{{base}}}_{{{index}}}"
-    if "." in name or len(name.partition("_")[0]) > 1 and not _is_greek(name):
+    if "." in name or (len(name.partition("_")[0]) > 1 and not _is_greek(name)):
         head, _, tail = name.replace(".", "_").partition("_")
         tail = tail.replace("_", r"\,")
         return rf"\mathrm{{{head}}}" + (rf"_{{\mathrm{{{tail}}}}}" if tail else "")

@@ -1,4 +1,4 @@
-"""The figure of a zoo model: the response of a neuron, its rate over the drive, its phase plane; the window of a rule."""
+"""The figure of a zoo model: response, rate over the drive and phase plane of a neuron, the window of a rule."""
 
 from __future__ import annotations
 
