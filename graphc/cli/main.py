@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 from .command import Group, version
+from .doctor import doctor
 from .zoo import zoo
 
-COMMANDS: tuple[click.Command, ...] = (zoo,)
+COMMANDS: tuple[click.Command, ...] = (doctor, zoo)
 
 HELP = """Compile neuron models, look at what they become, and tune them.
 
