@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from .bench import bench
 from .command import Group, version
 from .doctor import doctor
 from .zoo import zoo
 
-COMMANDS: tuple[click.Command, ...] = (doctor, zoo)
+COMMANDS: tuple[click.Command, ...] = (bench, doctor, zoo)
 
 HELP = """Compile neuron models, look at what they become, and tune them.
 
