@@ -216,7 +216,7 @@ def _eager(work: Work, device: str, backward: bool) -> Contender:
 def _train(model: Model, outputs: Iterable[torch.Tensor]) -> None:
     for parameter in model.parameters():
         parameter.grad = None
-    torch.stack([y.float().sum() for y in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack([y.float().sum() for y in outputs]).sum().backward()
 
 
 def _kept(model: Model) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -265,7 +265,7 @@ def peak(call: Callable[[], Any], device: torch.device) -> int:
     with _quiet(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         call()
     most = now = 0
-    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     for event in sorted(events, key=lambda e: e.start_ns()):
         now += event.nbytes()
         most = max(most, now)

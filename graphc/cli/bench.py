@@ -30,7 +30,7 @@ def _targets(context: click.Context, option: click.Parameter, given: str | None)
     return names
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Time NETWORK on every target and beside eager torch.")
 @network_argument
 @click.option("--targets", callback=_targets, metavar="LIST", help="Of c,triton,reference,eager; what runs here.")
 @learns_in

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STYLES = {"ok": "green", "note": "yellow", "broken": "bold red"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="Look at this machine: devices, compiler, cache, targets.")
 def doctor() -> None:
     """Look at Python, torch, Triton, devices, the C compiler and the cache, and run every target once.
 

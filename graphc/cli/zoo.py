@@ -31,7 +31,7 @@ class ZooName(click.ParamType):  # type: ignore[type-arg]  # generic from click 
         return [CompletionItem(n, help=t.about) for n, t in texts().items() if n.startswith(incomplete)]
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, short_help="List models, or show one: equations, parameters, figure.")
 @click.argument("name", type=ZooName(), required=False)
 @click.option("--dt", type=click.FloatRange(0, min_open=True), metavar="MS", help="Step of the discretised equations.")
 @click.option("--latex", is_flag=True, help="Write equations in LaTeX.")
@@ -92,8 +92,7 @@ def _model(name: str) -> Neuron | Plasticity:
         return ALL[name]
     if name in RULES:
         return RULES[name]()
-    known = {n.lower(): n for n in (*ALL, *RULES)}
-    near = f"did you mean {known[name.lower()]!r}?" if name.lower() in known else did_you_mean(name, known.values())
+    near = did_you_mean(name, (*ALL, *RULES))
     raise GraphcError(f"the zoo has no model {name!r}", hint=near or "graphc zoo lists them")
 
 

@@ -70,7 +70,7 @@ def respond(name: str, sizes: Sequence[float], duration: float, start: float = 0
     found = {n: r.detach()[:, :, 0].double().numpy() for n, r in run.records.items()}
     output = run.output.detach()[:, :, 0].double().numpy()
     return Response(
-        (np.arange(steps) + 1) * drive.dt,
+        (np.arange(steps, dtype=np.float64) + 1) * drive.dt,
         given[:, :, 0].double().numpy(),
         {s.name: found[f"unit.{s.name}"] for s in neuron.states} if states else {},
         output,

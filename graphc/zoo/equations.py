@@ -184,7 +184,7 @@ def _steps(program: Program) -> Iterable[Equation]:
 def _step(node: Node) -> Equation:
     name = _own(node.result.name)
     left, latex_left = f"{name} =", f"{_latex_name(name)} ="
-    text = re.sub(r"\b(?:n|to)_(?=[A-Za-z])", "", right_hand_side(node)).replace("_drive", "")
+    text = re.sub(r"\b(?:n[_.]|to_)(?=[A-Za-z])", "", right_hand_side(node)).replace("_drive", "")
     operands = [_latex_name(_own(v.name)) for v in node.operands]
     match node:
         case Map(expr=expr):

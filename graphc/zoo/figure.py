@@ -127,7 +127,7 @@ def _curve(panel: Any, name: str) -> None:
 def _plane(panel: Any, name: str, response: Response) -> None:
     neuron, drive, found = ALL[name], DRIVES[name], plane(name, response)
     first, second = (s.name for s in neuron.states)
-    jumps = np.flatnonzero(response.spikes[:, 0] > 0) if neuron.reset else []
+    jumps = np.flatnonzero(response.spikes[:, 0] > 0)[: None if neuron.reset else 0]
     path = (np.insert(response.states[name][:, 0], jumps, np.nan) for name in (first, second))
     handles = panel.plot(*path, color=GREY, linewidth=0.7, label="response")
     driven = " driven" if drive.kind == "held" else ""

@@ -45,7 +45,8 @@ def texts() -> dict[str, Text]:
                 found[node.name] = _text(ast.get_docstring(node) or "")
             elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("gc.Neuron("):
                 (name,) = (t.id for t in node.targets if isinstance(t, ast.Name))
-                found[name] = _text(_constant(after))
+                if written := _constant(after):
+                    found[name] = _text(written)
     return found
 
 
