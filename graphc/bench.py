@@ -67,6 +67,7 @@ class Task:
     run: Callable[[], Any]
     device: torch.device
     per: int = 1
+    after: Callable[[], None] = lambda: None
     samples: list[float] = field(default_factory=list)
     floor: float | None = None
 
@@ -78,7 +79,13 @@ class Task:
         synchronize(self.device)
         taken = time.perf_counter() - started
         self.samples.append(taken / self.per)
+        self.after()
         return taken
+
+    def warm(self) -> None:
+        """Run once, untimed."""
+        self.run()
+        self.after()
 
     @property
     def median(self) -> float:
@@ -170,10 +177,11 @@ def set_up(work: Work, target: str, device: str, backward: bool) -> Contender:
     def forward(xs: Mapping[str, torch.Tensor] = inputs, steps: int = work.steps, batch: int = work.batch) -> None:
         with torch.no_grad():
             call(xs, steps, batch)
-        _restore(model, kept)
 
     def train(xs: Mapping[str, torch.Tensor] = inputs, steps: int = work.steps, batch: int = work.batch) -> None:
         _train(model, call(xs, steps, batch))
+
+    def restore() -> None:
         _restore(model, kept)
 
     whole = train if backward else forward
@@ -182,14 +190,15 @@ def set_up(work: Work, target: str, device: str, backward: bool) -> Contender:
     synchronize(here)
     first = time.perf_counter() - started
     forward(one, 1, 1)
-    tasks = {"forward": Task(forward, here, floor=_bytes(model, work, False))}
+    tasks = {"forward": Task(forward, here, after=restore, floor=_bytes(model, work, False))}
     if backward:
         whole(one, 1, 1)
-        tasks["forward+backward"] = Task(train, here, floor=_bytes(model, work, True))
+        tasks["forward+backward"] = Task(train, here, after=restore, floor=_bytes(model, work, True))
     footprint = model.last_build().footprint(work.steps, work.batch)
     predicted = None if footprint is None else footprint.peak if backward else footprint.forward
     measured = peak(whole, here)
-    tasks["step"] = _stream(work, model, inputs)
+    restore()
+    tasks["step"] = _stream(work, model, inputs, restore)
     return Contender(target, here, tasks, first, predicted, measured)
 
 
@@ -229,7 +238,7 @@ def _restore(model: Model, kept: Iterable[tuple[torch.Tensor, torch.Tensor]]) ->
         tensor.data.copy_(value)
 
 
-def _stream(work: Work, model: Model, inputs: Mapping[str, torch.Tensor]) -> Task:
+def _stream(work: Work, model: Model, inputs: Mapping[str, torch.Tensor], after: Callable[[], None]) -> Task:
     """Return the task of a stream: one call per step, from the state that the step before left."""
     torch.manual_seed(work.seed)
     start, count = model.initial_state(work.batch), min(STREAMED, work.steps)
@@ -240,7 +249,7 @@ def _stream(work: Work, model: Model, inputs: Mapping[str, torch.Tensor]) -> Tas
             for step in range(count):
                 _, state = model.step({n: x[step] for n, x in inputs.items()} or None, state)
 
-    return Task(run, next(iter(start.values())).device if not inputs else next(iter(inputs.values())).device, count)
+    return Task(run, model._like.device, count, after)
 
 
 def _bytes(model: Model, work: Work, backward: bool) -> float | None:
@@ -294,8 +303,8 @@ def time_in_turns(contenders: Sequence[Contender], repeats: int, budget: float) 
     tasks = [task for c in contenders for task in c.tasks.values()]
     spent = dict.fromkeys(range(len(tasks)), 0.0)
     for task in tasks:
-        if task.device.type == "cuda" or task.floor is not None:  # the eager version had its first call
-            task.run()
+        if task.device.type == "cuda" or task.per > 1 or task.floor is not None:  # eager: slow, and nothing to build
+            task.warm()
     for _ in range(repeats):
         for index, task in enumerate(tasks):
             if spent[index] < budget / len(tasks):
