@@ -121,7 +121,7 @@ def _contender(contender: Contender, work: Work, copy: float, all_: list[Contend
         "predicted_bytes": contender.predicted,
         "measured_bytes": contender.measured,
         **{
-            kind: _loop(t, work, copy, beside and beside.tasks[kind])
+            kind: _loop(t, work, copy, None if beside is None else beside.tasks[kind])
             for kind, t in contender.tasks.items()
             if kind in LOOPS
         },
