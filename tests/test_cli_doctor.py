@@ -3,7 +3,10 @@
 import json
 import os
 import shutil
+import sqlite3
 import stat
+import sys
+import types
 
 import pytest
 from click.testing import CliRunner
@@ -133,3 +136,39 @@ def test_a_defect_of_one_check_leaves_the_others(monkeypatch):
     monkeypatch.setattr(doctor, "_CHECKS", {"cuda": fails, "cpu": doctor._cpu})
     first, second = doctor.examine()
     assert (first.verdict, first.found, second.about) == ("broken", "driver too old", "cpu")
+
+
+def stand_in(problems=(), error=None):
+    """Return a module with a database of two entries, that many problems, or one that does not open."""
+
+    class Database:
+        @staticmethod
+        def open(path):
+            if error:
+                raise error
+            return Database()
+
+        def check(self):
+            return list(problems)
+
+        def count(self):
+            return 2
+
+    module = types.ModuleType("database")
+    module.Database = Database
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "verdict", "told"),
+    [
+        (stand_in(), "ok", "2 entries"),
+        (stand_in(["row 3 is damaged"]), "broken", "row 3 is damaged"),
+        (stand_in(error=sqlite3.DatabaseError("file is not a database")), "broken", "not a database"),
+    ],
+)
+def test_the_tuning_database_is_checked(module, verdict, told, monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphc.runtime.tune.database", module)
+    (found,) = looked_at("tuning database")
+    assert found.verdict == verdict and told in found.found
+    assert (found.hint is None) == (verdict == "ok")

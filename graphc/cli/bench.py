@@ -71,6 +71,8 @@ def bench(
         warnings.append(f"the machine is busy: {load_now:.1f} running processes per core")
     if targets is None and ("c", "cpu") not in chosen:
         warnings.append("target c is left out: there is no C compiler (graphc doctor)")
+    if ("triton", "cpu") in chosen:
+        warnings.append("Triton interprets kernels on the CPU: these times say nothing of a GPU")
     backward = not forward_only and learn != "none"
     if backward and not any(p.requires_grad for p in work.compiled("reference", "cpu").parameters()):
         backward = False
