@@ -204,11 +204,14 @@ def _database() -> Iterator[Finding]:
         return
     import sqlite3
 
+    if os.environ.get("GRAPHC_TUNE_DB") == "":
+        yield Finding("tuning database", "switched off: GRAPHC_TUNE_DB is empty", "note", "unset it, or name a file")
+        return
     hint = "remove the file: graphc tune fills another one"
     try:
         database = module.Database.open(None)
         problems = database.check()
-        count = database.count()
+        count = 0 if problems else database.count()
     except (sqlite3.Error, GraphcError, OSError) as error:
         yield Finding("tuning database", str(error), "broken", hint)
         return

@@ -33,7 +33,7 @@ def build(text: str) -> Path:
     """
     compiler = find_compiler()
     flags = (*FLAGS, *NATIVE, *OPENMP, *_openmp_libraries(), *_extra())
-    key = content_hash(text, _version(compiler), " ".join(flags), _cpu())
+    key = content_hash(text, version_of(compiler), " ".join(flags), _cpu())
     return fetch(key, ".so", lambda path: _compile(compiler, text, path))
 
 
@@ -56,7 +56,7 @@ def try_compiler() -> Found:
     compiler = find_compiler()
     with tempfile.TemporaryDirectory() as scratch:
         _compile(compiler, "int answer(void) { return 42; }\n", Path(scratch) / "answer.so")
-    lines = _version(compiler).splitlines()
+    lines = version_of(compiler).splitlines()
     return Found(compiler, lines[1] if len(lines) > 1 else "unknown", _options(compiler)[0])
 
 
@@ -107,7 +107,8 @@ def _run(compiler: tuple[str, ...], *arguments: str) -> subprocess.CompletedProc
 
 
 @functools.lru_cache(maxsize=8)
-def _version(compiler: tuple[str, ...]) -> str:
+def version_of(compiler: tuple[str, ...]) -> str:
+    """Return the command, and on the next lines what it says of its version."""
     return f"{' '.join(compiler)}\n{_run(compiler, '--version').stdout}"
 
 

@@ -100,7 +100,7 @@ def test_processes_that_build_at_once_all_get_a_whole_library(home):
 
 def test_the_key_depends_on_the_compiler(home, monkeypatch):
     keys = {compiler.build(TEXT).name}
-    monkeypatch.setattr(compiler, "_version", lambda command: "another")
+    monkeypatch.setattr(compiler, "version_of", lambda command: "another")
     keys.add(compiler.build(TEXT).name)
     monkeypatch.setattr(compiler, "_cpu", lambda: "another")
     keys.add(compiler.build(TEXT).name)
@@ -131,7 +131,7 @@ def test_a_kernel_builds_without_openmp_and_without_this_machine_s_instructions(
     given = draw(plan, 9, 5)
     wanted = run_c(plan, given, 9, 5)
     monkeypatch.setattr(compiler, "_options", lambda command: ((), ()))
-    monkeypatch.setattr(compiler, "_version", lambda command: "plain")
+    monkeypatch.setattr(compiler, "version_of", lambda command: "plain")
     plain = run_c(plan, given, 9, 5)
     assert torch.equal(plain["z"], wanted["z"])
     torch.testing.assert_close(plain["c"], wanted["c"], rtol=0, atol=1e-5)

@@ -172,3 +172,9 @@ def test_the_tuning_database_is_checked(module, verdict, told, monkeypatch):
     (found,) = looked_at("tuning database")
     assert found.verdict == verdict and told in found.found
     assert (found.hint is None) == (verdict == "ok")
+
+
+def test_a_database_that_is_switched_off_is_a_note(monkeypatch):
+    monkeypatch.setitem(sys.modules, "graphc.runtime.tune.database", stand_in())
+    monkeypatch.setenv("GRAPHC_TUNE_DB", "")
+    assert [f.verdict for f in looked_at("tuning database")] == ["note"]

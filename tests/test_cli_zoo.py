@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy
 from click.testing import CliRunner
+from latex2mathml.converter import convert
 
 import graphc as gc
 from graphc.cli.main import graphc
@@ -56,10 +57,11 @@ def test_equations_in_latex(golden):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_latex_of_every_model_is_balanced_and_holds_no_code(name):
+def test_latex_of_every_model_is_balanced_and_read_by_a_converter(name):
     document = told(name, "--latex")
     for line in (*document["declared"], *document.get("discretised", ())):
         assert line.count("{") == line.count("}") and "**" not in line and "Piecewise" not in line, line
+        assert convert(line).startswith("<math")
 
 
 def test_units_and_bounds_are_those_of_the_declaration():
