@@ -21,7 +21,8 @@ def home(tmp_path, monkeypatch):
     path = tmp_path / "kernels"
     path.mkdir(mode=0o700)
     monkeypatch.setenv("GRAPHC_CACHE", str(path))
-    monkeypatch.delenv("CC", raising=False)
+    for name in ("CC", "GRAPHC_TUNE_DB", "GRAPHC_OVERRIDE"):
+        monkeypatch.delenv(name, raising=False)
     compiler._options.cache_clear()
     return path
 
