@@ -1,13 +1,15 @@
 """c8: what compiling costs. Every figure comes from fresh processes.
 
 Cold: an empty cache, from the declaration of c3's network to its first gradients, imports excluded; warm: the same
-with the cache that the cold process filled. The import of graphc is compared with that of sympy.
+with the cache that the cold process filled. The import of graphc is compared with that of sympy; ``graphc --help`` is
+taken by its CPU time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -82,3 +84,14 @@ def measure_imports(repeats: int = 7) -> dict[str, float]:
             found.append(run_fresh(IMPORT.format(name=name)))
     medians = {name: statistics.median(one["seconds"] for one in found) for name, found in times.items()}
     return {**medians, "torch": float(any(one["torch"] for one in times["graphc"]))}
+
+
+def measure_help(repeats: int = 7) -> float:
+    """Return the median seconds of CPU that ``graphc --help`` takes, the start of Python included."""
+    taken = []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "graphc", "--help"], cwd=ROOT.parent, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(taken)

@@ -49,6 +49,16 @@ class Dimension:
         parts = zip(BASES, self.exponents, strict=True)
         return " * ".join(base if e == 1 else f"{base}^{e}" for base, e in parts if e)
 
+    @property
+    def unit(self) -> str:
+        """The base unit, for example ``mV`` or ``nS``; nothing for a number without one."""
+        if self in UNITS:
+            return UNITS[self]
+        if self * TIME in UNITS:
+            return f"{UNITS[self * TIME]}/ms"
+        parts = zip(("ms", "mV", "pA", "um", "amol", "K"), self.exponents, strict=True)
+        return " ".join(unit if e == 1 else f"{unit}^{e}" for unit, e in parts if e)
+
 
 NONE = Dimension()
 TIME = Dimension.of(time=1)
@@ -73,6 +83,17 @@ NAMES = {
     Dimension.of(amount=1, length=-3): "concentration",
     Dimension.of(temperature=1): "temperature",
 }
+
+UNITS = {
+    NONE: "",
+    TIME**-1: "1/ms",
+    Dimension.of(current=1, voltage=-1): "nS",
+    Dimension.of(current=-1, voltage=1): "GOhm",
+    Dimension.of(current=1, voltage=-1, time=1): "pF",
+    Dimension.of(amount=1, length=-3): "mM",
+    **{Dimension.of(**{base: 1}): unit for base, unit in zip(BASES[:4], ("ms", "mV", "pA", "um"), strict=True)},
+}
+"""Names of base units by dimension."""
 
 
 def quantities(e: Any) -> set[Any]:

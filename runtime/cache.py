@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable
@@ -12,13 +13,18 @@ from pathlib import Path
 from graphc.ir import GraphcError
 
 
+def location() -> Path:
+    """Return where the cache is: ``$GRAPHC_CACHE`` or ``~/.cache/graphc``."""
+    return Path(os.environ.get("GRAPHC_CACHE") or Path.home() / ".cache" / "graphc")
+
+
 def folder() -> Path:
-    """Return the folder of the cache, ``$GRAPHC_CACHE`` or ``~/.cache/graphc``, made when it is not there.
+    """Return the folder of the cache, made when it is not there.
 
     Raises:
         GraphcError: it belongs to someone else, or others may write into it: what lies there would be executed.
     """
-    path = Path(os.environ.get("GRAPHC_CACHE") or Path.home() / ".cache" / "graphc")
+    path = location()
     path.mkdir(parents=True, mode=0o700, exist_ok=True)
     found = path.stat()
     if found.st_uid != os.getuid():
@@ -40,6 +46,12 @@ def tuning_file() -> Path | None:
     if named is not None:
         return Path(named) if named else None
     return folder() / "tune.sqlite"
+
+
+def entries(home: Path) -> list[tuple[Path, bool]]:
+    """Return the built files in `home`, each with whether it is what was written: the next use builds others again."""
+    files = sorted(p for p in home.iterdir() if re.fullmatch("[0-9a-f]{40}", p.stem) and p.suffix != ".sha256")
+    return [(path, _is_whole(path, path.with_suffix(".sha256"))) for path in files]
 
 
 def content_hash(*parts: str) -> str:

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,6 +35,29 @@ def build(text: str) -> Path:
     flags = (*FLAGS, *NATIVE, *OPENMP, *_openmp_libraries(), *_extra())
     key = content_hash(text, version_of(compiler), " ".join(flags), _cpu())
     return fetch(key, ".so", lambda path: _compile(compiler, text, path))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A compiler that has just built a kernel: its command, its version, and the options it takes beside `FLAGS`."""
+
+    command: tuple[str, ...]
+    version: str
+    options: tuple[str, ...]
+
+
+def try_compiler() -> Found:
+    """Return the compiler after it built a text now, past the cache.
+
+    Raises:
+        TargetError: there is none, or it builds nothing.
+        OSError: it cannot be started.
+    """
+    compiler = find_compiler()
+    with tempfile.TemporaryDirectory() as scratch:
+        _compile(compiler, "int answer(void) { return 42; }\n", Path(scratch) / "answer.so")
+    lines = version_of(compiler).splitlines()
+    return Found(compiler, lines[1] if len(lines) > 1 else "unknown", _options(compiler)[0])
 
 
 def find_compiler() -> tuple[str, ...]:

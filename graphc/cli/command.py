@@ -36,11 +36,27 @@ class Command(click.Command):
                 click.Option([name], is_flag=True, expose_value=False, callback=_remember, is_eager=True, help=about)
             )
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; with --json wrong usage is a document, too."""
+        json_wanted = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if json_wanted:
+                _print_error(error.format_message(), None)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; turn what a user did wrong into a message and a status."""
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except click.ClickException as error:
+            if wants("json"):
+                _print_error(error.format_message(), None)
+            raise
+        except (click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
             refuse("interrupted", status=INTERRUPTED)
@@ -52,8 +68,7 @@ class Command(click.Command):
                 raise
             if wants("debug"):
                 traceback.print_exc()
-            message, hint = getattr(error, "message", None), getattr(error, "hint", None)
-            refuse(str(error) if message is None else _located(error, message), hint)
+            refuse(_message(error), getattr(error, "hint", None))
 
 
 def _remember(context: click.Context, option: click.Parameter, given: bool) -> None:
@@ -67,12 +82,14 @@ def is_expected(error: Exception) -> bool:
     return isinstance(error, OSError) or (isinstance(error, GraphcError) and not isinstance(error, VerifyError))
 
 
-def _located(error: Exception, message: str) -> str:
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     if len(getattr(error, "errors", ())) > 1:
         return str(error)
-    loc = getattr(error, "loc", None)
+    message, loc = getattr(error, "message", str(error)), getattr(error, "loc", None)
     if loc is None:
-        return message
+        return str(message)
     return f"{loc}: {message}" + (f"\n    {loc.text}" if loc.text else "")
 
 
@@ -84,9 +101,13 @@ def wants(option: str) -> bool:
 def refuse(message: str, hint: str | None = None, status: int = WRONG) -> NoReturn:
     """End the command with a message on stderr, and with --json a document on stdout."""
     if wants("json"):
-        click.echo(json.dumps({"error": message, "hint": hint}))
+        _print_error(message, hint)
     click.echo(f"graphc: {message}" + (f"\n  hint: {hint}" if hint else ""), err=True)
     raise click.exceptions.Exit(status)
+
+
+def _print_error(message: str, hint: str | None) -> None:
+    click.echo(json.dumps({"error": message, "hint": hint}))
 
 
 def show(document: Mapping[str, Any], render: Callable[[Console], None]) -> None:
@@ -106,8 +127,14 @@ def console(stderr: bool = False) -> Console:
     """Return where people read: as wide as the terminal, 100 characters in a file."""
     from rich.console import Console
 
+    class Terminal(Console):
+        """A console that leaves a closed pipe to the command."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else 100, highlight=False, soft_wrap=not stream.isatty())
+    return Terminal(file=stream, width=None if stream.isatty() else 100, highlight=False, soft_wrap=not stream.isatty())
 
 
 def version(context: click.Context, option: click.Parameter, given: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 from dataclasses import dataclass
@@ -62,17 +64,33 @@ def load(name: str) -> Loaded:
         raise GraphcError(f"{name!r} names no network", hint=f"use {FORMS}")
     if place == "zoo":
         return _of_zoo(attribute)
-    module = _module(place)
-    found = getattr(module, attribute, None)
-    if found is None:
-        raise GraphcError(f"{place} has no {attribute!r}", hint=_suggestion(module, attribute, place))
-    value = found
-    if callable(found) and not isinstance(found, (type, Network)):
-        value = _call(found, f"{attribute}() of {place}")
+    with contextlib.redirect_stdout(sys.stderr):  # what the user's code prints is no part of our output
+        module = _module(place)
+        if not hasattr(module, attribute):
+            raise GraphcError(f"{place} has no {attribute!r}", hint=_suggestion(module, attribute, place))
+        value = found = getattr(module, attribute)
+        if callable(found) and not isinstance(found, (type, Network)):
+            _check_callable(found, f"{attribute}() of {place}")
+            value = _call(found, f"{attribute}() of {place}")
     if not isinstance(value, Network):
         what = f"{attribute!r} of {place} " + ("returns" if value is not found else "is")
         raise GraphcError(f"{what} a {type(value).__name__}, no gc.Network", hint=_suggestion(module, attribute, place))
     return Loaded(value, name)
+
+
+def _check_callable(function: Any, what: str) -> None:
+    """Raise where `function` cannot be called without arguments."""
+    from graphc.ir.errors import GraphcError
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # built in: calling it tells
+        return
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in stars]
+    if needed:
+        hint = "name a gc.Network, or a function without arguments that returns one"
+        raise GraphcError(f"{what} needs arguments: {', '.join(needed)}", hint=hint)
 
 
 def _of_zoo(name: str) -> Loaded:
@@ -91,10 +109,15 @@ def _module(place: str) -> ModuleType:
 
     path = Path(place)
     if place.endswith(".py") or path.exists():
+        if path.is_dir():
+            raise GraphcError(f"{place} is a folder", hint=f"NETWORK is {FORMS}")
         if not path.is_file():
             raise GraphcError(f"there is no file {place}", hint=f"NETWORK is {FORMS}")
+        if path.suffix != ".py":
+            raise GraphcError(f"{place} is no Python file", hint=f"NETWORK is {FORMS}")
         found: ModuleType = _call(lambda: _import_file(path), place)
         return found
+    _find_beside(Path.cwd())
     try:
         known = importlib.util.find_spec(place) is not None
     except (ImportError, ValueError):
@@ -105,11 +128,16 @@ def _module(place: str) -> ModuleType:
     return imported
 
 
-def _import_file(path: Path) -> ModuleType:
-    """Return the module of a file; it may import what lies beside it, as a script may."""
-    beside = str(path.parent.resolve())
+def _find_beside(folder: Path) -> None:
+    """Let imports find what lies in `folder`, as they do where Python runs a script there."""
+    beside = str(folder.resolve())
     if beside not in sys.path:
         sys.path.insert(0, beside)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Return the module of a file; it may import what lies beside it, as a script may."""
+    _find_beside(path.parent)
     spec = importlib.util.spec_from_file_location(f"_{path.stem}", path.resolve())
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -26,13 +26,20 @@ def network_argument(function: F) -> F:
 
 def compiled_as(function: F) -> F:
     """Add the options of gc.compile: `target`, `learn`, `dtype` and `precision`."""
+    target = click.option(
+        "--target", type=click.Choice(TARGETS), default="auto", show_default=True, help="What runs it."
+    )
+    return target(learns_in(function))
+
+
+def learns_in(function: F) -> F:
+    """Add the options of gc.compile that are not the target: `learn`, `dtype` and `precision`."""
     for option in (
         click.option("--precision", type=click.Choice(PRECISIONS), default="float32", show_default=True,
                      help="Of sequences and products, for target triton."),
         click.option("--dtype", type=click.Choice(("float32", "float64")), default="float32", show_default=True,
                      help="Of states."),
         click.option("--learn", type=click.Choice(LEARN), default="bptt", show_default=True, help="How it learns."),
-        click.option("--target", type=click.Choice(TARGETS), default="auto", show_default=True, help="What runs it."),
     ):  # fmt: skip
         function = option(function)
     return function

@@ -38,7 +38,7 @@ IzhikevichPublished = gc.Neuron(
     reset={v: c, u: u + d},
     init={v: -65.0, u: b * v},
 )
-"""The same model as its published program steps it, meant for ``dt = 1 ms``.
+"""Izhikevich's model as its published program steps it, meant for ``dt = 1 ms``.
 
 Two half steps of ``v``, then one step of ``u`` that reads the new ``v``; the jump at ``v >= 30`` is the same.
 
