@@ -283,7 +283,8 @@ def _read(row: sqlite3.Row) -> Entry | None:
 def plain(entry: Entry) -> dict[str, Any]:
     """Return an entry as plain data."""
     found = asdict(entry)
-    return found.pop("identity") | found
+    identity: dict[str, Any] = found.pop("identity")
+    return identity | found
 
 
 def _content(entry: Entry) -> str:
@@ -297,8 +298,9 @@ def _from_plain(item: Any) -> Entry:
         GraphcError: something is missing, or a number is none.
     """
     try:
-        kinds = dict.fromkeys(COLUMNS, str) | {"learns": bool, "steps": int, "batch": int}
-        identity = Identity(**{name: kind(item[name]) for name, kind in kinds.items()})
+        kinds: dict[str, Any] = dict.fromkeys(COLUMNS, str) | {"learns": bool, "steps": int, "batch": int}
+        values: dict[str, Any] = {name: kind(item[name]) for name, kind in kinds.items()}
+        identity = Identity(**values)
         schedule = dict(item["schedule"])
         check_options(schedule)
         ms, default_ms = float(item["ms"]), float(item["default_ms"])

@@ -16,7 +16,7 @@ from graphc.runtime.ahead import compile_ahead
 from graphc.runtime.loading import emit
 
 from .database import options_in_words
-from .predict import MACHINES, Machine, predict_ms
+from .predict import MACHINES, Machine, overfull, predict_ms
 from .space import Options
 from .trial import hidden
 
@@ -99,7 +99,7 @@ def rank_candidates(
             if texts in seen:
                 one.why = f"the same kernels as {options_in_words(seen[texts])}"
             seen.setdefault(texts, one.options)
-    waiting = sorted((one for one in ranked if one.alive), key=_order)
+    waiting = sorted((one for one in ranked if one.alive), key=lambda one: (bool(one.options), *_order(one)))
     _build(waiting, machine, deadline, told)
     return sorted(ranked, key=lambda one: (not one.alive, one.ms is None, *_order(one)))
 
@@ -117,6 +117,8 @@ def _scheduled(case: Case, options: Options, machine: Machine, device: DeviceSpe
         plan = schedule(program, device, case.dtype, "triton", tuned, precision=case.precision)  # type: ignore[arg-type]
     except TargetError as error:
         return Ranked(options, why=error.message)
+    if why := overfull(plan, machine):
+        return Ranked(options, why=why)
     return Ranked(options, predict_ms(plan, machine, case.steps, case.batch), plan=plan)
 
 

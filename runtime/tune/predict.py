@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from graphc.ir import Kernel, Schedule
 from graphc.passes.footprint import bytes_of, traffic
+from graphc.passes.pressure import pressure
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Machine:
         tensor_tflops: of products in bfloat16.
         plain_tflops: of products in float32 without tensor cores.
         warp: threads.
+        most_registers: of a thread.
     """
 
     name: str
@@ -38,12 +40,13 @@ class Machine:
     tensor_tflops: float
     plain_tflops: float
     warp: int = 32
+    most_registers: int = 255
 
 
 MACHINES = {
     "sm_80": Machine("A100", 80, 108, 166912, 65536, 1300, 250, 15),
     "sm_90": Machine("H100", 90, 132, 232448, 65536, 2440, 780, 50),
-    "gfx942": Machine("MI300X", "gfx942", 304, 65536, 131072, 4000, 600, 80, 64),
+    "gfx942": Machine("MI300X", "gfx942", 304, 65536, 131072, 4000, 600, 80, 64, 512),
 }
 """Machines by architecture: rates that copies and products of torch reach, not those of the data sheet."""
 
@@ -54,6 +57,7 @@ SHARED_STEP = 0.45  # the same where the warps of a program share the terms out
 BARRIER = 1.9  # us of a barrier through L2, and of what the other programs wrote
 LAUNCH = 2.2  # us of one kernel of a replayed graph
 START = 4.0  # us of a launch outside of a loop
+FIXED = 24  # registers for addresses, masks and counters
 
 
 def predict_ms(plan: Schedule, machine: Machine, steps: int, batch: int) -> float:
@@ -87,11 +91,27 @@ def _widest(plan: Schedule, kernel: Kernel) -> int:
 
 def _elementwise(plan: Schedule, kernel: Kernel, machine: Machine, steps: int, batch: int) -> float:
     """Return the time by latency: programs that run at once hide each other's loads, and a loop of few steps none."""
-    block, unroll = kernel.options["block"], kernel.options["unroll"]
-    programs = -(-batch * _widest(plan, kernel) // block)
-    at_once = machine.cores * max(2048 // (machine.warp * kernel.options["warps"]), 1)
-    waves = -(-programs // at_once)
-    return waves * (steps / unroll) * LOAD / max(min(programs, at_once) / (2 * machine.cores), 1)
+    block, unroll, threads = kernel.options["block"], kernel.options["unroll"], machine.warp * kernel.options["warps"]
+    programs = math.ceil(batch * _widest(plan, kernel) / block)
+    resident = min(2048 // threads, machine.registers // (threads * min(registers(kernel, machine), 255)))
+    at_once = machine.cores * max(resident, 1)
+    waves = math.ceil(programs / at_once)
+    return waves * math.ceil(steps / unroll) * LOAD / max(min(programs, at_once) / (2 * machine.cores), 1)
+
+
+def registers(kernel: Kernel, machine: Machine) -> int:
+    """Return about how many registers a thread of an elementwise kernel wants, for its neurons and their loads."""
+    each = max(kernel.options["block"] // (machine.warp * kernel.options["warps"]), 1)
+    loads = sum(i.kind == "sequence" for i in kernel.graph.inputs)
+    return FIXED + each * (pressure(kernel.graph) + loads * (kernel.options["unroll"] - 1))
+
+
+def overfull(plan: Schedule, machine: Machine) -> str:
+    """Return which kernel wants more registers than a thread has; "" where none does."""
+    for kernel in plan.kernels:
+        if kernel.strategy == "elementwise" and (wanted := registers(kernel, machine)) > machine.most_registers:
+            return f"{kernel.name} wants about {wanted} registers per thread, and there are {machine.most_registers}"
+    return ""
 
 
 def _resident(plan: Schedule, kernel: Kernel, machine: Machine, steps: int, batch: int) -> float:

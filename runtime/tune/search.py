@@ -190,9 +190,9 @@ class Search:
                     halves[half].append((ratio(runner, self._first, half), own))
         merged: Options = dict(self.best)
         chosen = [sorted((pair for pair in half if pair[0] < GAIN), key=lambda pair: pair[0]) for half in halves]
-        for half in chosen:
+        for ranked in chosen:
             taken: Options = {}
-            for _, own in half:
+            for _, own in ranked:
                 if not set(own) & set(taken):
                     taken |= own
                     yield _simple({**_without(merged, taken), **taken})

@@ -108,18 +108,19 @@ def _triton(call: Call) -> Iterator[Options]:
         for rows in (16, 32, 64):
             yield from ({"strategy": "resident", "rows": rows, "warps": warps} for warps in (4, 8, 16))
             for warps in (4, 8):
-                tile: Options = {"strategy": "cooperative", "rows": rows, "warps": warps}
-                yield from ({**tile, "columns": columns} for columns in (16, 32, 64, 128))
-                yield from ({**tile, "ahead": ahead} for ahead in (1, 2, 8))
+                split: Options = {"strategy": "cooperative", "rows": rows, "warps": warps}
+                yield from ({**split, "columns": columns} for columns in (16, 32, 64, 128))
+                yield from ({**split, "ahead": ahead} for ahead in (1, 2, 8))
         yield from ({"strategy": "stepwise", "block": block} for block in (128, 256, 512))
     if any(k.strategy == "elementwise" for k in loops):
         for block in (128, 256, 512, 1024):
             for unroll in (1, 2, 4, 8):
-                warps = (0,) if mixing else (2, 4, 8)  # an option of all loops: these leave it to those that multiply
-                for count in warps:
-                    if block // max(count, 1) >= 32:
-                        yield {"block": block, "unroll": unroll, **({"warps": count} if count else {})}
-        yield from _each("stages", (2, 3, 4))
+                tile: Options = {"block": block, "unroll": unroll}
+                if mixing:  # "warps" is an option of all loops, and left to those that multiply
+                    yield tile
+                else:
+                    yield from ({**tile, "warps": warps} for warps in (2, 4, 8) if block >= 32 * warps)
+        yield from _each("stages", (2, 4))
     if any(b.storage in ("bits", "uint8") for b in call.plan.buffers.values()):
         yield from _each("spikes", ("bytes", "numbers"))
     yield from _each("tile_time", (t for t in (1, 2, 4, 8) if any(k.tile > t for k in loops)))

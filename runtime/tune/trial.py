@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from graphc.ir import Schedule
+from graphc.ir import Schedule, TargetError
 from graphc.runtime.build import Build
 from graphc.runtime.module import Model
 
+from .predict import MACHINES, overfull
 from .search import Results
 
 AGREE = {"float32": 1e-3, "float64": 1e-8, "tf32": 2e-2, "bfloat16": 2e-1, "float16": 2e-2}
@@ -46,6 +47,14 @@ class ModelTrial:
 
     def prepare(self) -> None:
         """Build both halves."""
+        plan = self.build.schedule
+        if (
+            self._cuda
+            and plan is not None
+            and self.model._options.schedule
+            and (why := overfull(plan, MACHINES["sm_90"]))
+        ):
+            raise TargetError(why)
         library = self.build.library()
         for backward in (False, True) if self._learns else (False,):
             library.prepare(backward)
