@@ -25,7 +25,7 @@ from tests.models.tuning import network, spikes
 def tune_forever(path: Path) -> None:
     """Tune again and again, in short runs."""
     for seed in range(1000):
-        gc.tune(network(), spikes(), target="c", budget=0.5, seed=seed, database=path)
+        gc.tune(network(), spikes(), target="c", budget=0.3, seed=seed, database=path)
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def tune(
         device: what the network runs on; that of the inputs by default.
         steps: T, for a network without inputs.
         batch_size: B, for a network without inputs.
-        budget: seconds that the search may take.
+        budget: seconds that the search may take, once the defaults are built.
         seed: of weights and of the order of trials.
         database: the file to write to; the one that models read by default.
         save: whether to write.

@@ -76,7 +76,7 @@ class Search:
         make: returns the trial of a candidate.
         agree: returns what is wrong with results, compared with those of the defaults; "" where nothing is.
         seed: of the order of trials.
-        budget: seconds.
+        budget: seconds, from the moment on at which the defaults are built and timed.
         report: is told of every candidate that ends.
     """
 
@@ -94,7 +94,6 @@ class Search:
 
     def run(self, first: Sequence[Options]) -> None:
         """Search; Ctrl-C ends it early."""
-        self._started = time.monotonic()
         self._order = random.Random(self.seed)
         self._seen: dict[tuple[str, ...], Options] = {}
         self._runners: dict[str, Runner] = {}
@@ -106,6 +105,7 @@ class Search:
         self._first.sample()
         self.default_ms = self.ms = 1e3 * self._first.seconds
         self._seen[self._default.texts] = {}
+        self._started = time.monotonic()
         try:
             self._generations(first)
             self._decide()
