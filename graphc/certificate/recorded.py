@@ -34,6 +34,7 @@ class Recorded:
     tensors: dict[str, Any]
     state: Mapping[str, Any] | None
     steps: int
+    last: dict[str, Any]
 
     def delayed(self, now: Array, steps: int, before: Any) -> Array:
         """Return a sequence as it was `steps` ago, and `before` that it began."""
@@ -117,4 +118,5 @@ def record(model: Model, call: Call, steps: int, batch: int) -> Recorded:
         {name: x.detach().numpy() for name, x in tensors.items()},
         None if call.state is None else {n: x.detach().cpu().numpy() for n, x in call.state.items()},
         steps,
+        {n.removesuffix("@final"): x.numpy() for n, x in done.items() if n.endswith("@final")},
     )
