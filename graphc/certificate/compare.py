@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .lockstep import Paths, distance, first_fault, lockstep
@@ -63,10 +64,17 @@ def certify(
             rows.append(distance(name, "values", a, b, paths.same, VALUES[kind]))
     fault = first_fault(target, reference, order, paths, VALUES[kind]) if not all(r.ok for r in rows) else None
     outputs = compiler.lowered(()).outputs
+    wanted: list[torch.Tensor | None] = []
     if any(target.sequences[n].requires_grad for n in outputs):
-        rows += _gradients(target, reference, outputs, paths, GRADIENTS[kind])
+        wanted = _weighted(reference, outputs, paths.same)
+        found = _weighted(target, outputs, paths.same)
+        rows += _gradients(target.leaves, found, wanted, GRADIENTS[kind], "gradient")
     if called:
-        rows += _as_called(model, call, target, reference, outputs, paths, kind)
+        plain = call_target(model, call)
+        rows += _as_called(plain, reference, outputs, paths, kind)
+        if wanted and all(row.ok for row in rows):
+            found = _weighted(plain, outputs, paths.same)
+            rows += _gradients(plain.leaves, found, wanted, GRADIENTS[kind], "as called")
     rows += _liveness(target, populations, paths)
     return Certificate(f"{title} in {dtype} against the reference in float64", tuple(rows), fault)
 
@@ -88,12 +96,15 @@ def _weighted(run: Traces, outputs: Sequence[str], same: torch.Tensor) -> list[t
 
 
 def _gradients(
-    target: Traces, reference: Traces, outputs: Sequence[str], paths: Paths, tolerance: float, what: str = "gradient"
+    names: Iterable[str],
+    found: Sequence[torch.Tensor | None],
+    wanted: Sequence[torch.Tensor | None],
+    tolerance: float,
+    what: str,
 ) -> list[Row]:
     """Compare the gradients of one random weighting of the outputs."""
     rows = []
-    found = (_weighted(run, outputs, paths.same) for run in (target, reference))
-    for name, a, b in zip(target.leaves, *found, strict=True):
+    for name, a, b in zip(names, found, wanted, strict=True):
         if a is None or b is None:
             rows.append(Row(name, what, "none", a is None and (b is None or not b.any())))
             continue
@@ -103,22 +114,16 @@ def _gradients(
     return rows
 
 
-def _as_called(
-    model: Model, call: Call, target: Traces, reference: Traces, outputs: Sequence[str], paths: Paths, kind: str
-) -> list[Row]:
-    """Compare the outputs and gradients of a call without records, which other kernels compute."""
-    plain = call_target(model, call)
+def _as_called(plain: Traces, reference: Traces, outputs: Sequence[str], paths: Paths, kind: str) -> list[Row]:
+    """Compare the outputs of a call without records, which other kernels compute."""
     rows = []
     for name in outputs:
-        if name in plain.sequences:
-            a, b = plain.sequences[name], reference.sequences[name]
-            row = distance(name, "as called", a, b, paths.same, VALUES[kind])
-            if not row.ok:
-                where = first_fault(plain, reference, [name], Paths(paths.same, paths.same), VALUES[kind])
-                row = Row(name, "as called", f"{row.found}; {where}", ok=False)
-            rows.append(row)
-    if all(row.ok for row in rows) and any(y.requires_grad for y in plain.sequences.values()):
-        rows += _gradients(plain, reference, outputs, paths, GRADIENTS[kind], "as called")
+        a, b = plain.sequences[name], reference.sequences[name]
+        row = distance(name, "as called", a, b, paths.same, VALUES[kind])
+        if not row.ok:
+            where = first_fault(plain, reference, [name], Paths(paths.same, paths.same), VALUES[kind])
+            row = replace(row, found=f"{row.found}; {where}")
+        rows.append(row)
     return rows
 
 

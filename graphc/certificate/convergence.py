@@ -144,7 +144,9 @@ def _network(alone: _Alone, dt: float) -> Network:
     """Return the bare neurons with another step, each input from a line of its own."""
     net = Network(dt=dt)
     population, count = alone.population, alone.count
-    values = {p.name: ParameterValue(p.name, alone.values[p], False, "neuron", None, None) for p in alone.neuron.parameters}
+    values = {
+        p.name: ParameterValue(p.name, alone.values[p], False, "neuron", None, None) for p in alone.neuron.parameters
+    }
     init = {s: alone.values[s] for s in alone.neuron.states}
     net.populations["n"] = Population("n", alone.neuron, count, (count,), values, init, population.loc)
     for i in alone.neuron.inputs:

@@ -47,8 +47,7 @@ def _linear(neuron: Neuron) -> list[State]:
         kept = [
             s
             for s in inside
-            if not rates[s].free_symbols & outside
-            and all(_atoms(sympy.diff(rates[s], o)) <= constant for o in inside)
+            if not rates[s].free_symbols & outside and all(_atoms(sympy.diff(rates[s], o)) <= constant for o in inside)
         ]
         if kept == inside:
             return kept

@@ -63,9 +63,7 @@ def lockstep(target: Traces, reference: Traces, spiking: Sequence[str], rounding
     return rows, Paths(same, same | wrong)
 
 
-def first_fault(
-    target: Traces, reference: Traces, order: Sequence[str], paths: Paths, tolerance: float
-) -> str | None:
+def first_fault(target: Traces, reference: Traces, order: Sequence[str], paths: Paths, tolerance: float) -> str | None:
     """Return which quantity is wrong first, and where: the earliest step, and there the first that a step computes.
 
     Args:

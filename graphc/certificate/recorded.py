@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the reference recorded, (T, B, N) by name, and the tensors of the model by name."""
+    """What the reference recorded.
+
+    Attributes:
+        network: what ran.
+        records: every signal of every population, (T, B, N) by name.
+        inputs: (T, B, N) by name.
+        tensors: parameters by name, bounded and signed.
+        state: where it began, None for the initial state of a network that draws none.
+        steps: T.
+        last: the states after the last step.
+        stored: parameters and buffers as the module keeps them.
+    """
 
     network: Network
     records: dict[str, Array]
@@ -35,6 +46,7 @@ class Recorded:
     state: Mapping[str, Any] | None
     steps: int
     last: dict[str, Any]
+    stored: dict[str, Any]
 
     def delayed(self, now: Array, steps: int, before: Any) -> Array:
         """Return a sequence as it was `steps` ago, and `before` that it began."""
@@ -119,4 +131,5 @@ def record(model: Model, call: Call, steps: int, batch: int) -> Recorded:
         None if call.state is None else {n: x.detach().cpu().numpy() for n, x in call.state.items()},
         steps,
         {n.removesuffix("@final"): x.numpy() for n, x in done.items() if n.endswith("@final")},
+        {n: x.detach() for n, x in (*twin.named_parameters(), *twin.named_buffers())},
     )

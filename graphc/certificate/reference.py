@@ -50,9 +50,7 @@ class Call:
 
 def observed(network: Network) -> tuple[str, ...]:
     """Return what is recorded of every population, in the order in which a step computes it."""
-    return tuple(
-        f"{name}.{signal}" for name in evaluation_order(network) for signal in _of(network.populations[name])
-    )
+    return tuple(f"{name}.{signal}" for name in evaluation_order(network) for signal in _of(network.populations[name]))
 
 
 def _of(population: Population) -> list[str]:
@@ -165,9 +163,7 @@ def run_reference(
     return Traces({n: done[n] for n in names}, leaves, last)
 
 
-def start_of(
-    program: Program, parameters: dict[str, torch.Tensor], state: Any, batch: int
-) -> dict[str, torch.Tensor]:
+def start_of(program: Program, parameters: dict[str, torch.Tensor], state: Any, batch: int) -> dict[str, torch.Tensor]:
     """Return the tensors of the initial state: `state`, or what the parameters make of it."""
     import torch
 
