@@ -8,7 +8,6 @@ real-time recurrent learning give the whole gradient of any network.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -117,7 +116,7 @@ def _dropped(network: Network) -> list[str]:
 
 
 def _cut(network: Network) -> Network | None:
-    """Return the network in which what connections hear of earlier steps is constant; None where it has no such form."""
+    """Return the network in which what connections hear of earlier steps is constant, None where that has no form."""
     cut = copy.copy(network)
     cut.connections = dict(network.connections)
     for name, c in network.connections.items():

@@ -93,6 +93,7 @@ def _reads(value: Any, states: Mapping[Any, Any]) -> bool:
 
 
 def marks_of(e: sympy.Basic) -> set[sympy.Basic]:
+    """Return the parts of an expression that are read before the reset or at earlier steps."""
     return set(e.atoms(previous, at_threshold))
 
 

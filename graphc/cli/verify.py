@@ -20,7 +20,23 @@ if TYPE_CHECKING:
 NAMES = ("reference", "c", "triton")
 
 
-@click.command(cls=Command)
+HELP = """Check that a network computes what it declares: the certificate.
+
+\b
+Of the model itself, in float64:
+  declared     every quantity of every step follows from the declared equations
+  order        errors fall with dt as the integrator promises
+  dot product, Taylor     the reverse regions are the adjoint of the derivative
+  P1, P2, P7   online rules agree with backpropagation where theory says so
+Of every target that runs here:
+  spikes in lockstep, values, gradients, and that populations spike, but not always
+
+Without --steps or --inputs it runs until half of the neurons have spiked. Exit status 1: something is not as it
+must be; the first quantity that is wrong is named.
+"""
+
+
+@click.command(cls=Command, help=HELP)
 @network_argument
 @click.option(
     "--target",
@@ -57,20 +73,7 @@ def verify(
     seed: int,
     inputs: Path | None,
 ) -> None:
-    """Check that a network computes what it declares: the certificate.
-
-    \b
-    Of the model itself, in float64:
-      declared     every quantity of every step follows from the declared equations
-      order        errors fall with dt as the integrator promises
-      dot product, Taylor     the reverse regions are the adjoint of the derivative
-      P1, P2, P7   online rules agree with backpropagation where theory says so
-    Of every target that runs here:
-      spikes in lockstep, values, gradients, and that populations spike, but not always
-
-    Without --steps or --inputs it runs until half of the neurons have spiked. Exit status 1: something is not as it
-    must be; the first quantity that is wrong is named.
-    """  # noqa: D301 - click reads \\b
+    """Print the certificate of a network."""
     from graphc.certificate.report import Asked
     from graphc.certificate.report import verify as certificates
     from graphc.certificate.targets import chosen
