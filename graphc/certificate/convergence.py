@@ -97,7 +97,7 @@ def _alone(run: Recorded, population: Population) -> _Alone:
 def _measure(alone: _Alone, names: Mapping[Any, str]) -> list[Row]:
     """Return a row per state, at the network's dt or, where errors are too large to have an order yet, at less."""
     rows = _measured_at(alone, names)
-    for part in (4, 16, 64):
+    for part in (4, 16):
         if all(row.ok for row in rows):
             break
         rows = _measured_at(replace(alone, dt=alone.dt / part), names)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from graphc.ir import GraphcError, Program, StopGradient, final, gradient, initial
+from graphc.ir import DeclarationError, Program, StopGradient, TargetError, final, gradient, initial
 from graphc.lower import lower
 from graphc.network import Network
 from graphc.passes import Request, pipeline, run_passes
@@ -94,7 +94,7 @@ def check_derivative(run: Recorded) -> Certificate:
     title = f"derivative of the smooth program, in float64, over {STEPS} steps from the last state of the run"
     try:
         smooth = _smooth(run.network, run)
-    except GraphcError as error:
+    except (DeclarationError, TargetError) as error:
         return Certificate(title, (not_applicable("every leaf", "dot product", error.message),))
     if not smooth.leaves:
         return Certificate(title, (not_applicable("every leaf", "dot product", "nothing is learned"),))

@@ -16,7 +16,7 @@ import numpy as np
 
 from graphc.connectivity import OneToOne
 from graphc.delay import Taps
-from graphc.ir import GraphcError
+from graphc.ir import DeclarationError, TargetError
 from graphc.ir.functions import detach
 from graphc.learn import BPTT, RTRL, BlockDiagonal, Learning
 from graphc.lower import lower
@@ -54,7 +54,7 @@ def check_learning(run: Recorded) -> Certificate:
         if not whole:
             return Certificate(title, (not_applicable("every rule", "rules", "nothing is learned"),))
         rows = [*_local(run, whole), *_full(run)]
-    except GraphcError as error:
+    except (DeclarationError, TargetError) as error:
         rows = [not_applicable("every rule", "rules", error.message)]
     return Certificate(title, tuple(rows))
 
@@ -66,7 +66,7 @@ def _local(run: Recorded, whole: Gradients) -> list[Row]:
     second = "P2 block-diagonal = BPTT, pasts detached"
     try:
         found = _gradients(run, run.network, BlockDiagonal(chunk=CHUNK))
-    except GraphcError as error:
+    except (DeclarationError, TargetError) as error:
         return [not_applicable("every parameter", what, error.message) for what in (first, second)]
     if not dropped:
         none = not_applicable("every parameter", second, "nothing is heard of earlier steps, see P1")
@@ -92,7 +92,7 @@ def _full(run: Recorded) -> list[Row]:
     try:
         whole, found = (_gradients(run, run.network, k, FULL, 1) for k in (BPTT(), RTRL(chunk=CHUNK)))
         return _rows(what, found, whole)
-    except GraphcError as error:
+    except (DeclarationError, TargetError) as error:
         return [not_applicable("every parameter", what, error.message)]
 
 
