@@ -134,7 +134,7 @@ class _Step:
     @property
     def shape(self) -> tuple[int, ...]:
         """(T, B, N)."""
-        return self.recorded("output").shape
+        return tuple(self.recorded("output").shape)
 
     def findings(self) -> Iterator[_Finding]:
         """Yield states before the reset, spikes, states after it, and what leaves."""

@@ -59,8 +59,10 @@ class _Smooth:
 
         done = self.outputs() | {gradient(n): w for n, w in self.weights.items()}
         for region in (r for r in self.program.regions if r.kind == "reverse"):
-            for h in (h for h in region.graph.histories if h.init):  # the gradient of a final history, newest first
-                done[h.init] = done[gradient(final(h.init.removeprefix("d(").partition(")@")[0]))].flip(0)[: h.depth]
+            for h in region.graph.histories:
+                if h.init is not None:  # the gradient of a final history, newest first
+                    last = done[gradient(final(h.init.removeprefix("d(").partition(")@")[0]))]
+                    done[h.init] = last.flip(0)[: h.depth]
         with torch.no_grad():
             back = interpret(self.program, done, Mode(relaxed=True), backward=True)
         found = {n: _summed(n, back, self.given[n]) for n in self.leaves}

@@ -27,6 +27,7 @@ from graphc.passes.localize import Localize
 from graphc.symbols import Signal
 
 from .recorded import Recorded
+from .reference import shown
 from .table import Certificate, Row, not_applicable
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def _full(run: Recorded) -> list[Row]:
 
 def _rows(what: str, found: Gradients, wanted: Gradients) -> list[Row]:
     rows = []
-    for name, g in wanted.items():
-        scale, apart = float(g.abs().max()), float((found[name] - g).abs().max())
+    for key, g in wanted.items():
+        name, scale, apart = shown(key), float(g.abs().max()), float((found[key] - g).abs().max())
         if scale == 0 and apart == 0:
             rows.append(not_applicable(name, what, "it does not act on the outputs within these steps"))
             continue

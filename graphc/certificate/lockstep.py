@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .reference import CONDITION, Traces
+from .rounding import NONE, Rounding
 from .table import Row
 
 if TYPE_CHECKING:
@@ -63,7 +64,14 @@ def lockstep(target: Traces, reference: Traces, spiking: Sequence[str], rounding
     return rows, Paths(same, same | wrong)
 
 
-def first_fault(target: Traces, reference: Traces, order: Sequence[str], paths: Paths, tolerance: float) -> str | None:
+def first_fault(
+    target: Traces,
+    reference: Traces,
+    order: Sequence[str],
+    paths: Paths,
+    tolerance: float,
+    rounding: Rounding = NONE,
+) -> str | None:
     """Return which quantity is wrong first, and where: the earliest step, and there the first that a step computes.
 
     Args:
@@ -72,6 +80,7 @@ def first_fault(target: Traces, reference: Traces, order: Sequence[str], paths: 
         order: names of the quantities as a step computes them.
         paths: where the runs can be compared.
         tolerance: of a quantity, relative to its largest value.
+        rounding: what is allowed beside that.
     """
     found: list[tuple[int, int, str]] = []
     for number, name in enumerate(order):
@@ -81,7 +90,7 @@ def first_fault(target: Traces, reference: Traces, order: Sequence[str], paths: 
         else:
             compared = b[paths.same]
             scale = float(compared.abs().max()) if compared.numel() else 0.0
-            wrong = ~((a - b).abs() <= tolerance * max(scale, 1e-30)) & ~(a.isnan() & b.isnan())
+            wrong = ~((a - b).abs() <= tolerance * max(scale, 1e-30) + rounding.of(name)) & ~(a.isnan() & b.isnan())
         wrong &= paths.explain.unsqueeze(2)
         if wrong.any():
             step, sample, neuron = (int(k) for k in wrong.nonzero()[0])
@@ -91,11 +100,26 @@ def first_fault(target: Traces, reference: Traces, order: Sequence[str], paths: 
     return min(found)[2] if found else None
 
 
-def distance(name: str, what: str, a: torch.Tensor, b: torch.Tensor, same: torch.Tensor, tolerance: float) -> Row:
+def distance(
+    name: str,
+    what: str,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    same: torch.Tensor,
+    tolerance: float,
+    rounding: Rounding = NONE,
+) -> Row:
     """Return the row of two sequences compared while the paths are the same."""
+    allowed = rounding.of(name)
+    if not isinstance(allowed, float):
+        allowed = allowed[same]
     a, b = a.detach().cpu().double()[same], b.detach().double()[same]
     if not b.numel():
         return Row(name, what, "nothing to compare")
     scale = float(b.abs().max())
-    most = float((a - b).abs().max())
-    return Row(name, what, f"differs by {most:.1e}, range {scale:.1e}", most <= tolerance * max(scale, 1e-30))
+    apart, strict = (a - b).abs(), tolerance * max(scale, 1e-30)
+    found = f"differs by {float(apart.max()):.1e}, range {scale:.1e}"
+    ok = bool((apart <= strict + allowed).all())
+    if ok and not (apart <= strict).all():
+        found += ", as rounding to float32 makes it"
+    return Row(name, what, found, ok)

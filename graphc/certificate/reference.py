@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from graphc.runtime import Model
 
 CONDITION = "@condition"
+SMALL = 1 << 22  # products of a step, below which one thread is faster than several
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,20 @@ def _of(population: Population) -> list[str]:
 def spiking(network: Network) -> list[str]:
     """Return the populations that spike, in the order in which a step computes them."""
     return [n for n in evaluation_order(network) if network.populations[n].neuron.spike is not None]
+
+
+@contextmanager
+def few_threads(network: Network, batch: int) -> Iterator[None]:
+    """Let torch use one thread where steps are small: the interpreter would wait for a second one at every product."""
+    import torch
+
+    before = torch.get_num_threads()
+    pairs = max((c.source.size * c.sink.size for c in network.connections.values()), default=0)
+    torch.set_num_threads(1 if pairs * batch < SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def batch_of(inputs: Any) -> int:
@@ -121,7 +137,12 @@ def _leaves(inputs: Any) -> Any:
 
 def _all_leaves(model: Model, given: Any) -> dict[str, torch.Tensor]:
     inputs = by_name(model, given) if _whole(model) else {}
-    return {n: p for n, p in model.named_parameters() if p.requires_grad} | inputs
+    return {shown(n): p for n, p in model.named_parameters() if p.requires_grad} | inputs
+
+
+def shown(parameter: str) -> str:
+    """Return the name that the user knows of a parameter that torch keeps under another one for its bounds."""
+    return parameter.replace(".parametrizations.", ".").removesuffix(".original")
 
 
 def _whole(model: Model) -> bool:
@@ -131,23 +152,31 @@ def _whole(model: Model) -> bool:
 
 
 def run_reference(
-    model: Model, compiler: NetworkCompiler, call: Call, records: Sequence[str], steps: int, batch: int
+    model: Model,
+    compiler: NetworkCompiler,
+    call: Call,
+    records: Sequence[str],
+    steps: int,
+    batch: int,
+    dtype: torch.dtype | None = None,
 ) -> Traces:
-    """Interpret the discretised program in float64, with torch autograd for the gradients, on the CPU."""
+    """Interpret the discretised program on the CPU, in float64 by default, with torch autograd for the gradients."""
     import torch
 
-    from graphc.ir.interpret import interpret
+    from graphc.ir.interpret import Mode, interpret
     from graphc.runtime.parameters import read_parameters
 
     request = Request(rule=model._options.rule)
     program = pipeline(request)[0].run(lower(compiler.network, tuple(records)))
     program = _with_conditions(Localize(request).run(program), spiking(compiler.network))
-    twin = copy.deepcopy(model).to(device="cpu", dtype=torch.float64)
+    dtype = dtype or torch.float64
+    twin = copy.deepcopy(model).to(device="cpu", dtype=dtype)
     parameters = dict(zip((p.name for p in program.parameters), read_parameters(twin, program), strict=True))
-    given = {n: x.detach().to("cpu", torch.float64).requires_grad_() for n, x in by_name(model, call.inputs).items()}
+    given = {n: x.detach().to("cpu", dtype).requires_grad_() for n, x in by_name(model, call.inputs).items()}
     env = {**parameters, **given, "@t": torch.tensor(0), "@T": torch.tensor(steps), "@B": torch.tensor(batch)}
     env |= start_of(program, parameters, call.state, batch)
-    done = interpret(program, env)
+    with few_threads(compiler.network, batch):
+        done = interpret(program, env, Mode(dtype))
     names = {o.name for r in program.regions for o in r.graph.outputs}
     if any(STAYS in line for about, line in program.notes if about == "learning"):
         # What stays in a population over time but goes on within a step is no autograd graph: the reference target's.
@@ -158,7 +187,8 @@ def run_reference(
             run.output if isinstance(run.output, dict) else dict.fromkeys(compiler.lowered(()).outputs, run.output)
         )
         done |= run.records | {n if n in names else f"{n}.output": y for n, y in outputs.items()}
-    leaves = {n: p for n, p in twin.named_parameters() if p.requires_grad} | (given if _whole(model) else {})
+    leaves: dict[str, torch.Tensor] = {shown(n): p for n, p in twin.named_parameters() if p.requires_grad}
+    leaves |= given if _whole(model) else {}
     last = {n.removesuffix("@final"): x for n, x in done.items() if n.endswith("@final")}
     return Traces({n: done[n] for n in names}, leaves, last)
 

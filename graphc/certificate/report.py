@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,13 @@ from .declared import check_declared
 from .derivative import check_derivative
 from .learning import check_learning
 from .recorded import record
-from .reference import Call, batch_of, spiking
+from .reference import Call, Traces, batch_of, few_threads, observed, run_reference, spiking
 from .table import Certificate, Row
 from .targets import Available
 
 if TYPE_CHECKING:
+    import torch
+
     from graphc.runtime import Model
 
 SOME = 20  # steps after half of the neurons that spike have done so
@@ -65,13 +69,27 @@ def verify(asked: Asked, targets: Sequence[Available], tell: Callable[[str], Non
     import torch
 
     tell("compiling")
-    model = _compiled(asked, "reference", torch.float64, "bptt" if asked.learn is not None else None)
+    learn = "bptt" if asked.learn is not None else None
+    model = _compiled(asked, "reference", torch.float32, learn).to(torch.float64)  # weights of both dtypes
     tell("running the reference")
     steps, inputs = _length(asked, model, targets)
     samples = batch_of(inputs) if inputs else asked.batch
     drawn = model.initial_state(samples) if model._program.draws else None
-    with torch.no_grad():
-        run = record(model, Call(inputs, drawn, steps, samples), steps, samples)
+    call = Call(inputs, drawn, steps, samples)
+    with few_threads(asked.network, samples):
+        yield from _of_model(asked, model, call, steps, samples, tell)
+    shared: dict[str, Traces] = {}
+    for target in targets:
+        tell(f"target {target.name}")
+        with few_threads(asked.network, samples) if target.name == "reference" else nullcontext():
+            yield _compared(asked, target, model, call, shared)
+
+
+def _of_model(
+    asked: Asked, model: Model, call: Call, steps: int, samples: int, tell: Callable[[str], None]
+) -> Iterator[Certificate]:
+    """Yield the certificates of the model itself."""
+    run = record(model, call, steps, samples)
     tell("declared equations")
     yield check_declared(run)
     tell("convergence in dt")
@@ -81,9 +99,6 @@ def verify(asked: Asked, targets: Sequence[Available], tell: Callable[[str], Non
         yield check_derivative(run)
         tell("learning rules")
         yield check_learning(run)
-    for target in targets:
-        tell(f"target {target.name}")
-        yield _compared(asked, target, model, inputs, steps)
 
 
 def _compiled(asked: Asked, target: str, dtype: Any, learn: Any, precision: str | None = None) -> Model:
@@ -124,24 +139,43 @@ def _length(asked: Asked, model: Model, targets: Sequence[Available]) -> tuple[i
     return steps, {n: x[:steps] for n, x in given.items()} if given else None
 
 
-def _compared(asked: Asked, target: Available, base: Model, inputs: Any, steps: int) -> Certificate:
-    """Return the certificate of one target, with the parameters of `base`."""
+def _compared(asked: Asked, target: Available, base: Model, call: Call, shared: dict[str, Traces]) -> Certificate:
+    """Return the certificate of one target, with the parameters of `base`; targets share a run of the reference."""
     import torch
 
     exact = target.name == "reference"
     precision = asked.precision if target.name == "triton" else None
     model = _compiled(asked, target.name, torch.float64 if exact else asked.dtype, asked.learn, precision)
     model.load_state_dict(base.state_dict(), strict=False)  # what online rules have beside them stays as drawn
-    model = model.to(target.device)
-    if target.interpreted:
-        steps = min(steps, INTERPRETED)
-    given = {n: x[:steps].to(target.device, model.io_dtype) for n, x in inputs.items()} if inputs else None
-    length, batch = (None, None) if given else (steps, asked.batch)
     compiler: Any = model._compiler
+    length = min(call.steps or 0, INTERPRETED) if target.interpreted else call.steps or 0
+    inputs = {n: x[:length] for n, x in call.inputs.items()} if call.inputs else None
+    batch = call.batch or 1
+    if (reference := shared.get(str(length))) is None:
+        twin = copy.deepcopy(model).to(torch.float64)
+        records = observed(asked.network)
+        reference = run_reference(twin, compiler, Call(inputs, call.state, length, batch), records, length, batch)
+        shared[str(length)] = reference
+    model = model.to(target.device)
+    given = {n: x.to(target.device, model.io_dtype) for n, x in inputs.items()} if inputs else None
+    state = {n: _moved(x, target.device, model.dtype) for n, x in call.state.items()} if call.state else None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("default", category=GraphcWarning)
-            return certify(model, compiler, given, length, batch, called=not exact)
+            return certify(
+                model,
+                compiler,
+                given,
+                None if given else length,
+                None if given else batch,
+                called=not exact,
+                state=state,
+                reference=reference,
+            )
     except NonFiniteError as error:
         row = Row(target.name, "values", error.message, ok=False)
         return Certificate(f"target {target.name} against the reference in float64", (row,), error.message)
+
+
+def _moved(x: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Tensor:
+    return x.detach().to(device, dtype if x.is_floating_point() else x.dtype)

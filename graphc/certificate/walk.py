@@ -89,7 +89,7 @@ def walk(e: sympy.Basic, values: Values) -> Any:
     if e is sympy.true or e is sympy.false:
         return np.bool_(e is sympy.true)
     if e.is_Number or e.is_NumberSymbol:
-        return float(e)  # type: ignore[arg-type]
+        return float(e)
     if kind is sympy.Piecewise:
         return _piecewise(e, values)
     if kind in MANY:
@@ -111,7 +111,7 @@ def walk(e: sympy.Basic, values: Values) -> Any:
 def _piecewise(e: sympy.Basic, values: Values) -> Any:
     chosen: Any = np.nan
     with np.errstate(all="ignore"):  # branches that are not taken
-        for value, condition in reversed(e.args):  # type: ignore[misc]
+        for value, condition in reversed(e.args):
             chosen = np.where(walk(condition, values), walk(value, values), chosen)
     return chosen
 
