@@ -173,7 +173,7 @@ def run_reference(
     twin = copy.deepcopy(model).to(device="cpu", dtype=dtype)
     parameters = dict(zip((p.name for p in program.parameters), read_parameters(twin, program), strict=True))
     given = {n: x.detach().to("cpu", dtype).requires_grad_() for n, x in by_name(model, call.inputs).items()}
-    env = {**parameters, **given, "@t": torch.tensor(0), "@T": torch.tensor(steps), "@B": torch.tensor(batch)}
+    env = {**parameters, **given, "@t": first_step(call.state), "@T": torch.tensor(steps), "@B": torch.tensor(batch)}
     env |= start_of(program, parameters, call.state, batch)
     with few_threads(compiler.network, batch):
         done = interpret(program, env, Mode(dtype))
@@ -191,6 +191,13 @@ def run_reference(
     leaves |= given if _whole(model) else {}
     last = {n.removesuffix("@final"): x for n, x in done.items() if n.endswith("@final")}
     return Traces({n: done[n] for n in names}, leaves, last)
+
+
+def first_step(state: Any) -> torch.Tensor:
+    """Return the number of the step that a state stands before."""
+    import torch
+
+    return torch.as_tensor(0 if state is None else state["t"])
 
 
 def start_of(program: Program, parameters: dict[str, torch.Tensor], state: Any, batch: int) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from graphc.ir.errors import GraphcWarning, NonFiniteError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from graphc.runtime import Model
 
 SOME = 20  # steps after half of the neurons that spike have done so
-INTERPRETED = 20  # steps of Triton's interpreter
+INTERPRETED = 200  # steps of Triton's interpreter, the last ones
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ def _compared(asked: Asked, target: Available, base: Model, call: Call, shared: 
     model = _compiled(asked, target.name, torch.float64 if exact else asked.dtype, asked.learn, precision)
     model.load_state_dict(base.state_dict(), strict=False)  # what online rules have beside them stays as drawn
     compiler: Any = model._compiler
-    length = min(call.steps or 0, INTERPRETED) if target.interpreted else call.steps or 0
-    inputs = {n: x[:length] for n, x in call.inputs.items()} if call.inputs else None
-    batch = call.batch or 1
+    if target.interpreted:
+        call = _last_steps(base, call, INTERPRETED)
+    inputs, length, batch = call.inputs, call.steps or 0, call.batch or 1
     if (reference := shared.get(str(length))) is None:
         twin = copy.deepcopy(model).to(torch.float64)
         records = observed(asked.network)
@@ -175,6 +175,20 @@ def _compared(asked: Asked, target: Available, base: Model, call: Call, shared: 
     except NonFiniteError as error:
         row = Row(target.name, "values", error.message, ok=False)
         return Certificate(f"target {target.name} against the reference in float64", (row,), error.message)
+
+
+def _last_steps(model: Model, call: Call, steps: int) -> Call:
+    """Return the call of the last `steps` steps of `call`, from the state that the reference reaches before them."""
+    import torch
+
+    first = (call.steps or 0) - steps
+    if first <= 0:
+        return call
+    before = {n: x[:first] for n, x in call.inputs.items()} if call.inputs else None
+    run = record(model, replace(call, inputs=before, steps=first), first, call.batch or 1)
+    state = {n: torch.as_tensor(x) for n, x in run.last.items()} | {"t": torch.tensor(first)}
+    inputs = {n: x[first:] for n, x in call.inputs.items()} if call.inputs else None
+    return Call(inputs, state, steps, call.batch)
 
 
 def _moved(x: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Tensor:
