@@ -147,7 +147,8 @@ def _recompute(reverse: Graph, forward: Graph, cut: list[Value], sources: dict[V
     mine = {v for v in read if v in definition or any(c.current is v for c in forward.carries)}
     if all(v in cut and sources[v] == read[v].source for v in mine):
         return reverse
-    present = (set(read) - mine) | {n.result for n in reverse.nodes}
+    present = set(read) - mine
+    own = {n.result: n for n in reverse.nodes}
     nodes: list[Node] = []
     added: dict[Value, Input] = {}
 
@@ -160,7 +161,7 @@ def _recompute(reverse: Graph, forward: Graph, cut: list[Value], sources: dict[V
         elif value in cut:
             added[value] = Input(sources[value], value, "sequence")
         else:
-            node = definition[value]
+            node = own.pop(value, None) or definition[value]  # a constant that both halves have moves to the front
             for operand in node.operands:
                 bring(operand)
             nodes.append(node)
@@ -168,4 +169,4 @@ def _recompute(reverse: Graph, forward: Graph, cut: list[Value], sources: dict[V
     for value in [v for v in read if v in mine]:
         bring(value)
     kept = tuple(i for v, i in read.items() if v not in mine)
-    return replace(reverse, inputs=kept + tuple(added.values()), nodes=(*nodes, *reverse.nodes))
+    return replace(reverse, inputs=kept + tuple(added.values()), nodes=(*nodes, *own.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,11 @@ from graphc.ir.errors import GraphcWarning
 from .cache import content_hash
 
 SUFFIXES = {"c": "c", "triton": "triton.py"}
+ARGUMENTS = {
+    "c": re.compile(r"^void \w+\(|\w+ = _p\[\d+\]", re.MULTILINE),
+    "triton": re.compile(r"^def [a-z]\w*\(.*", re.MULTILINE),
+}
+"""What a text says of its kernels and of what they take, by target."""
 
 
 def override_name(schedule: Schedule, half: str, text: str) -> str:
@@ -24,7 +30,9 @@ def overridden(schedule: Schedule, texts: Mapping[str, str]) -> dict[str, str]:
     """Return `texts` with those replaced for which $GRAPHC_OVERRIDE holds a file.
 
     A file ``forward.c`` (or ``forward.triton.py``, ``backward...``) replaces that half of every model;
-    ``forward-HASH.c``, the name that `override_name` gives, that of one text alone.
+    ``forward-HASH.c``, the name that `override_name` gives, that of one text alone. A file whose kernels take other
+    arguments than the generated ones, those of other records for example, is left out with a warning: they would read
+    memory that is not theirs.
 
     Raises:
         GraphcError: the folder is not there.
@@ -40,7 +48,15 @@ def overridden(schedule: Schedule, texts: Mapping[str, str]) -> dict[str, str]:
         for name in (override_name(schedule, half, text), f"{half}.{SUFFIXES[schedule.target]}"):
             path = folder / name
             if path.is_file():
-                chosen[half] = path.read_text()
+                edited = path.read_text()
+                if not _takes(schedule.target, edited) <= _takes(schedule.target, text):
+                    warnings.warn(
+                        f"{path} is left out: its kernels take other arguments than the generated {half} kernels",
+                        GraphcWarning,
+                        stacklevel=2,
+                    )
+                    continue
+                chosen[half] = edited
                 warnings.warn(
                     f"{path} runs in place of the generated {half} kernels of target {schedule.target!r}",
                     GraphcWarning,
@@ -48,3 +64,8 @@ def overridden(schedule: Schedule, texts: Mapping[str, str]) -> dict[str, str]:
                 )
                 break
     return chosen
+
+
+def _takes(target: str, text: str) -> set[str]:
+    """Return the kernels of a text with what they take; a kernel may leave out what it does not read."""
+    return set(ARGUMENTS[target].findall(text))

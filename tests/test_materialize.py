@@ -86,6 +86,20 @@ def test_polynomial_is_computed_again_from_one_state():
     assert_same_numbers(e, before, after)
 
 
+def test_a_constant_of_both_halves_stands_before_what_is_computed_again():
+    w, tau = gc.state("w"), gc.param("tau", 8.0, learn=True)
+    neuron = gc.Neuron(
+        "N",
+        ode={v: -(v + w) / tau, w: -w / 20},
+        receive={v: v + x},
+        spike=gc.Spike(v > 1, detach_reset=False),
+        reset={v: v - 1, w: w + v / 4},  # the adjoint reads w before its jump, which is a constant times w
+    )
+    e = one(neuron)
+    before, after = until("materialize", e)
+    assert_same_numbers(e, before, after)
+
+
 def test_products_are_never_computed_again():
     program = until("materialize", EXPERIMENTS["recurrent"])[1]
     assert not any(isinstance(n, Project) for r in program.regions if r.backward for n in r.graph.nodes)

@@ -24,6 +24,13 @@ def network_argument(function: F) -> F:
     return click.argument("network", type=NETWORK, metavar="NETWORK")(function)
 
 
+def learned_by(function: F) -> F:
+    """Add the option `learn` of gc.compile."""
+    return click.option("--learn", type=click.Choice(LEARN), default="bptt", show_default=True, help="How it learns.")(
+        function
+    )
+
+
 def compiled_as(function: F) -> F:
     """Add the options of gc.compile: `target`, `learn`, `dtype` and `precision`."""
     target = click.option(
@@ -39,7 +46,7 @@ def learns_in(function: F) -> F:
                      help="Of sequences and products, for target triton."),
         click.option("--dtype", type=click.Choice(("float32", "float64")), default="float32", show_default=True,
                      help="Of states."),
-        click.option("--learn", type=click.Choice(LEARN), default="bptt", show_default=True, help="How it learns."),
+        learned_by,
     ):  # fmt: skip
         function = option(function)
     return function
@@ -47,17 +54,27 @@ def learns_in(function: F) -> F:
 
 def run_on(function: F) -> F:
     """Add the options of inputs: `steps`, `batch`, `rate`, `seed` and `inputs`."""
-    for option in (
+    return run_on_batch(32)(function)
+
+
+def run_on_batch(batch: int) -> Callable[[F], F]:
+    """Return what adds the options of inputs, `batch` samples by default."""
+    options = (
         click.option("--inputs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
                      help="A .npy file (T, B, N), or a .npz file with an array per input; random spikes by default."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of weights and random spikes."),
         click.option("--rate", type=click.FloatRange(0, 1), default=0.05, show_default=True,
                      help="Spikes per input line and step."),
-        click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples (B)."),
+        click.option("--batch", type=click.IntRange(1), default=batch, show_default=True, help="Samples (B)."),
         click.option("--steps", type=click.IntRange(1), help="Steps (T); 100, or what a zoo neuron needs to respond."),
-    ):  # fmt: skip
-        function = option(function)
-    return function
+    )  # fmt: skip
+
+    def add(function: F) -> F:
+        for option in options:
+            function = option(function)
+        return function
+
+    return add
 
 
 def learning(name: str) -> Any:
