@@ -91,14 +91,14 @@ def equations(program: Program) -> list[str]:
     """Return the nodes of one time step as equations, each with the user's line."""
     lines = []
     for region in program.regions:
-        for node in _live(region.graph):
+        for node in live(region.graph):
             where = f"  # {node.result.loc}" if node.result.loc else ""
-            lines.append(f"{node.result.name} = {_right_hand_side(node)}{where}")
+            lines.append(f"{node.result.name} = {right_hand_side(node)}{where}")
         lines += [f"{c.name}[t+1] = {c.next.name}" for c in region.graph.carries]
     return lines
 
 
-def _live(graph: Graph) -> list[Node]:
+def live(graph: Graph) -> list[Node]:
     """Return the nodes that something depends on, in order."""
     live, kept = set(graph.results), []
     for node in reversed(graph.nodes):
@@ -108,7 +108,8 @@ def _live(graph: Graph) -> list[Node]:
     return kept[::-1]
 
 
-def _right_hand_side(node: Node) -> str:
+def right_hand_side(node: Node) -> str:
+    """Return what a node computes, as the right-hand side of its equation."""
     names = [v.name for v in node.operands]
     match node:
         case Map(expr=expr):
