@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from graphc.card import card_of
 from graphc.compile import NetworkCompiler
@@ -28,6 +29,7 @@ from .sources import plain, source_of
 from .stages import stages_of
 from .tex import Naming
 from .traced import traced
+from .userfiles import files_of
 
 
 def collect(
@@ -73,6 +75,7 @@ def collect(
         machine=machine,
         resources=_resources(build, arch, missing) if resources and schedule is not None else (),
         memory=_memory(build, steps, batch),
+        files=files_of(network, [p for _, p in stages]),
         missing=tuple(missing),
     )
 
@@ -126,10 +129,8 @@ def texts_of(build: Build) -> list[SourceInfo]:
         for half, text in build.texts.items()
         if schedule.half(half == "backward")
     ]
-    try:
+    with suppress(GraphcError):  # no online rule, or one without traces
         found.append(plain(schedule.target, "traces", traces_text(build)))
-    except GraphcError:  # no online rule, or one without traces
-        pass
     return found
 
 

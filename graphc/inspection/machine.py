@@ -23,7 +23,7 @@ ARCHITECTURES: dict[str, tuple[str, float, float]] = {
     "gfx90a": ("MI250X, one die", 1_638, 23_900),
     "gfx942": ("MI300X", 5_300, 163_400),
 }
-"""By architecture: a device of it, GB/s of its memory and GFLOP/s in float32 outside matrix units, both as published."""
+"""By architecture: a device of it, GB/s of its memory and GFLOP/s in float32 outside matrix units, as published."""
 
 
 def gpu(arch: str) -> Machine:

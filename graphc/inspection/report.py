@@ -93,6 +93,29 @@ class NetworkInfo:
 
 
 @dataclass(frozen=True)
+class GraphNode:
+    """A value of a graph: `op` is what makes it, or "input", "carry"; `next` names the states that it becomes."""
+
+    value: str
+    name: str
+    op: str
+    text: str
+    where: str | None
+    next: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """A region of a program; `edges` are pairs of names."""
+
+    name: str
+    kind: str
+    backward: bool
+    nodes: tuple[GraphNode, ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class StageInfo:
     """The program after one pass: its text, and the unified diff with the text before."""
 
@@ -106,6 +129,7 @@ class StageInfo:
     notes: tuple[str, ...]
     text: str
     diff: str
+    graphs: tuple[GraphInfo, ...]
 
 
 @dataclass(frozen=True)
@@ -222,6 +246,15 @@ class MemoryPlan:
 
 
 @dataclass(frozen=True)
+class UserFile:
+    """A part of a file of the user, from line `first` on."""
+
+    name: str
+    first: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything; `missing` says what could not be had and why."""
 
@@ -238,6 +271,7 @@ class Report:
     machine: Machine
     resources: tuple[KernelResources, ...]
     memory: MemoryPlan
+    files: tuple[UserFile, ...]
     missing: tuple[str, ...]
 
     def of_form(self, *forms: str) -> Sequence[Equation]:

@@ -9,6 +9,7 @@ from graphc.ir import Program, show
 from graphc.passes import pipeline
 from graphc.passes.base import Request
 
+from .graphs import graphs_of
 from .report import StageInfo
 
 LOWERED = "The network as a dataflow graph of one time step, its equations still differential."
@@ -36,6 +37,7 @@ def stages_of(programs: Sequence[tuple[str, Program]], request: Request) -> tupl
                 notes=tuple(f"{about}: {line}" for about, line in program.notes if (about, line) not in known),
                 text=text,
                 diff="\n".join(diff),
+                graphs=graphs_of(program) if before is not program else (),
             )
         )
         before = program
