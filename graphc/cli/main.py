@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from .command import Group, version
+from .inspect import inspect
 
-COMMANDS: tuple[click.Command, ...] = ()
+COMMANDS: tuple[click.Command, ...] = (inspect,)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -41,9 +41,9 @@ def bench(report: Report) -> list[Markup]:
     shown = [tag("p", LEAD, class_="lead"), tag("div", *panes, class_="bench")]
     if graphs:
         graphs.sort(key=lambda g: not g[0].startswith("time loop"))
-        drawn = tag("div", tag("div", "Graph after the last pass", class_="cap"), tabs("ir", "Region", graphs, "body"), _legend(),
-                    class_="pane wide", style="margin-top:14px")  # fmt: skip
-        shown.append(drawn)
+        cap = tag("div", "Graph after the last pass", class_="cap")
+        drawn = [cap, tabs("ir", "Region", graphs, "body"), _legend()]
+        shown.append(tag("div", *drawn, class_="pane wide", style="margin-top:14px"))
     return shown
 
 

@@ -31,16 +31,24 @@ def roofline(machine: Machine, costs: Sequence[KernelCost]) -> Markup:
     parts.append(tag("path", d=f"M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}L{cx:.1f} {cy:.1f}", class_="roof"))
     parts.append(tag("text", f"{_number(machine.gflop_s)} GFLOP/s", x=f"{cx:.1f}", y=f"{cy - 8:.1f}", class_="end"))
     tilt = math.degrees(math.atan2(by - ay, bx - ax))
-    mx, my = (ax + bx) / 2, (ay + by) / 2
+    mx, my = ax + (bx - ax) * 0.22, ay + (by - ay) * 0.22
     turn = f"rotate({tilt:.1f} {mx:.1f} {my:.1f})"
     speed = f"{_number(machine.gbytes_s)} GB/s"
     parts.append(tag("text", speed, x=f"{mx:.1f}", y=f"{my - 8:.1f}", class_="mid", transform=turn))
+    taken: list[tuple[float, float]] = []
     for index, cost in enumerate(shown, start=1):
         x, y = at(cost.intensity, _reached(machine, cost.intensity))
+        roof = y
+        while any(abs(x - a) < 19 and abs(y - b) < 19 for a, b in taken):
+            y += 20
+        taken.append((x, y))
+        if y > roof:
+            parts.insert(0, tag("path", d=f"M{x:.1f} {roof:.1f}V{y:.1f}", class_="grid"))
         told = f"{cost.kernel}: {cost.intensity:.3g} operations per byte, bound by {cost.bound}"
-        parts.append(tag("g", tag("title", told), tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=9),
-                         tag("text", index, x=f"{x:.1f}", y=f"{y + 3.5:.1f}", class_="mid"), class_=f"dot {cost.half}"))  # fmt: skip
-    return svg(WIDTH, HEIGHT, *parts, label="roofline", class_="chart")
+        dot = tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=9)
+        number = tag("text", index, x=f"{x:.1f}", y=f"{y + 3.5:.1f}", class_="mid")
+        parts.append(tag("g", tag("title", told), dot, number, class_=f"dot {cost.half}"))
+    return svg(WIDTH + 16, HEIGHT, *parts, label="roofline", class_="chart")
 
 
 def _reached(machine: Machine, intensity: float) -> float:

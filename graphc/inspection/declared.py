@@ -71,7 +71,7 @@ def _connection(connection: Connection) -> Iterator[Equation]:
         delay = connection.delays
         late = "" if delay[-1] == 0 else f", {delay[0]} steps later" if len(delay) == 1 else ", after its delay"
         late = late.replace("1 steps", "1 step") if delay[0] == 1 else late
-        tex = rf"{_TEX.name(target)} \mathrel{{+}}= {_TEX.expression(expr)}{text(late)}"
+        tex = rf"{_TEX.name(target)} \;\text{{+=}}\; {_TEX.expression(expr)}" + (text(late) if late else "")
         yield Equation("declared", owner, "transmit", f"{goal} += {expr}{late}", tex, at)
     rule = connection.rule
     for group, equations in ({} if rule is None else rule.groups).items():

@@ -51,6 +51,8 @@ def _node(node: GraphNode, at: Point, box: Box, new: bool) -> Markup:
         class_=f"node {kind}" + " new" * new,
         data_v=node.value,
         data_l=node.where,
+        data_p="node",
+        data_t=node.text,
         tabindex="-1",
         role="button",
         aria_label=node.text,
@@ -87,7 +89,11 @@ def draw_network(network: NetworkInfo) -> Markup:
             labels[c.name] = (c.name, told)
             edges += [(f"/{c.pre}", c.name), (c.name, f"/{c.post}")]
     texts = {f"/{n}": (n, f"input · {size:,}") for n, size in network.inputs.items()}
-    texts |= {f"/{p.name}": (p.name, f"{p.neuron} · {p.size:,}") for p in network.populations}
+    outputs = {o.split(".")[0] for o in network.outputs}
+    texts |= {
+        f"/{p.name}": (p.name, f"{p.neuron} · {p.size:,}" + " · output" * (p.name in outputs))
+        for p in network.populations
+    }
     known = set(texts) | set(labels)
     edges = [e for e in edges if e[0] in known and e[1] in known]
     sizes = {n: Box(_widest(t) + 34, 48.0) for n, t in texts.items()}
@@ -133,9 +139,10 @@ def _population(name: str, text: tuple[str, str], at: Point, box: Box, network: 
         tag("rect", x=f"{x - box.width / 2:.1f}", y=f"{y - box.height / 2:.1f}", width=f"{box.width:.1f}",
             height=f"{box.height:.1f}", rx=24 if given else 9),
         tag("text", text[0], x=f"{x:.1f}", y=f"{y - 3:.1f}", class_="name"),
-        tag("text", text[1] + " · output" * out, x=f"{x:.1f}", y=f"{y + 13:.1f}", class_="sub"),
+        tag("text", text[1], x=f"{x:.1f}", y=f"{y + 13:.1f}", class_="sub"),
         class_="node " + ("given" if given else "output" if out else "map"),
         data_l=where,
+        data_p="net",
         tabindex="-1",
         role="button" if where else None,
     )  # fmt: skip
@@ -154,6 +161,7 @@ def _connection(text: tuple[str, str], at: Point, box: Box, where: str | None, a
         tag("text", text[1], x=f"{x:.1f}", y=f"{y + 11:.1f}", class_="sub", text_anchor=anchor),
         class_="node link",
         data_l=where,
+        data_p="net",
         tabindex="-1",
         role="button",
     )
@@ -163,7 +171,8 @@ def _loop(own: Sequence[tuple[str, str]], at: Point, box: Box, network: NetworkI
     """Return what a population sends to itself, to its right."""
     x, y = at
     right = x + box.width / 2
-    path = f"M{right:.1f} {y - 12:.1f}C{right + 44:.1f} {y - 34:.1f} {right + 44:.1f} {y + 34:.1f} {right:.1f} {y + 12:.1f}"
+    far = right + 44
+    path = f"M{right:.1f} {y - 12:.1f}C{far:.1f} {y - 34:.1f} {far:.1f} {y + 34:.1f} {right:.1f} {y + 12:.1f}"
     top = y - 32 * (len(own) - 1) / 2
     texts = [_connection(t, (right + 42, top + 32 * k), box, _line(network, t[0]), "start") for k, t in enumerate(own)]
     return tag("g", tag("path", d=path, class_="edge wire"), *texts)

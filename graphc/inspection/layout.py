@@ -55,10 +55,11 @@ def place(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]], gap: float
     _order(rows, links)
     sizes = {**{b: boxes[b].width for b in boxes}, **{d: 4.0 for chain in chains.values() for d in chain}}
     x = _positions(rows, links, sizes, gap)
-    tops, y = [], 0.0
+    tops, high, y = [], [], 0.0
     for row in rows:
         height = max((boxes[b].height for b in row if isinstance(b, str)), default=0.0)
         tops.append(y + height / 2)
+        high.append(height)
         y += height + between
     left = min((x[b] - boxes[b].width / 2 for b in boxes), default=0.0)
     right = max((x[b] + boxes[b].width / 2 for b in boxes), default=0.0)
@@ -68,7 +69,8 @@ def place(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]], gap: float
         if a == b:
             continue
         up, down = (a, b) if rank[a] < rank[b] else (b, a)
-        middle = [(x[d] - left, tops[d[1]]) for d in chains.get(up, []) if rank[up] < d[1] < rank[down]]
+        passed = [d for d in chains.get(up, []) if rank[up] < d[1] < rank[down]]
+        middle = [(x[d] - left, tops[d[1]] + side * high[d[1]] / 2) for d in passed for side in (-1, 1)]
         points = [centers[up], *middle, centers[down]]
         paths[a, b] = points if (up, down) == (a, b) else points[::-1]
     return Placed(centers, paths, right - left, max(y - between, 0.0))
@@ -120,7 +122,7 @@ def _rows(boxes: Mapping[str, Box], rank: dict[str, int], chains: dict[str, list
 
 
 def _order(rows: list[list[_Item]], links: list[tuple[_Item, _Item]]) -> None:
-    """Sort every rank by the mean place of its neighbours, up and down, and keep the order with the fewest crossings."""
+    """Sort every rank by the mean place of its neighbours, up and down; keep the order with the fewest crossings."""
     above, below = _neighbours(links)
     best, fewest = [list(r) for r in rows], _crossings(rows, below)
     for sweep in range(SWEEPS):

@@ -62,7 +62,7 @@ def _header(report: Report) -> Markup:
         "div",
         tag(
             "input", type="search", id="find", placeholder="Search   /", autocomplete="off", spellcheck="false",
-            role="combobox", aria_expanded="false", aria_controls="found", aria_label="Search equations, values and lines",
+            role="combobox", aria_expanded="false", aria_controls="found", aria_label="Search all that is linked",
         ),
         tag("ul", id="found", role="listbox", aria_label="Found", hidden=True),
         class_="find",
@@ -92,6 +92,7 @@ def _footer() -> Markup:
     return tag(
         "footer",
         tag("p", key("/"), " search   ", key("Tab"), " next list   ", key("↓"), " ", key("↑"), " within a list   ",
-            key("←"), " ", key("→"), " between passes and tabs   ", key("Enter"), " follow links   ", key("Esc"), " let go"),
+            key("←"), " ", key("→"), " between passes and tabs   ", key("Enter"), " follow links   ", key("Esc"),
+            " let go"),
         tag("p", f"graphc {__version__}"),
     )  # fmt: skip

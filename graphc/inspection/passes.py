@@ -45,9 +45,11 @@ def _head(stage: StageInfo) -> Markup:
     counts: object = "nothing to do"
     if stage.index == 0:
         counts = f"{stage.nodes} nodes"
+    elif stage.changed and not stage.added and not stage.removed:
+        counts = "notes"
     elif stage.changed:
-        counts = join([tag("span", f"+{stage.added}", class_="plus"), " ", tag("span", f"−{stage.removed}", class_="minus"),
-                       f" · {stage.nodes} nodes"])  # fmt: skip
+        plus, minus = (tag("span", f"+{stage.added}", class_="plus"), tag("span", f"-{stage.removed}", class_="minus"))
+        counts = join([plus, " ", minus, f" · {stage.nodes} nodes"])
     return join([tag("b", f"{stage.index:02} {stage.name}"), tag("span", counts)])
 
 

@@ -8,10 +8,19 @@ const root = document.documentElement;
 // theme: the system's until the button says otherwise
 const remember = (k, v) => { try { localStorage.setItem(k, v); } catch { /* a page from disk may have none */ } };
 const recall = k => { try { return localStorage.getItem(k); } catch { return null; } };
-const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+const system = matchMedia("(prefers-color-scheme: dark)");
+const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : system.matches;
 if (recall("graphc-theme")) root.dataset.theme = recall("graphc-theme");
-function label() { $("#theme").textContent = dark() ? "Light" : "Dark"; $("#theme").setAttribute("aria-pressed", dark()); }
-$("#theme").onclick = () => { root.dataset.theme = dark() ? "light" : "dark"; remember("graphc-theme", root.dataset.theme); label(); };
+function label() {
+  $("#theme").textContent = dark() ? "Light" : "Dark";
+  $("#theme").setAttribute("aria-pressed", dark());
+}
+$("#theme").onclick = () => {
+  root.dataset.theme = dark() ? "light" : "dark";
+  remember("graphc-theme", root.dataset.theme);
+  label();
+};
+system.onchange = label;
 label();
 
 // tabs: arrow keys move, the panel follows
@@ -26,7 +35,12 @@ function open(tab, focus) {
   if (tab.closest(".line")) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 for (const list of $$("[role=tablist]")) {
-  list.addEventListener("click", e => { const tab = e.target.closest("[role=tab]"); if (tab) { open(tab); settle(tab); } });
+  list.addEventListener("click", e => {
+    const tab = e.target.closest("[role=tab]");
+    if (!tab) return;
+    open(tab);
+    settle(tab);
+  });
   list.addEventListener("keydown", e => {
     const tabs = $$("[role=tab]", list), at = tabs.indexOf(document.activeElement);
     const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[e.key];
@@ -38,13 +52,18 @@ for (const list of $$("[role=tablist]")) {
 // a source opens where the first line is that comes from the model
 function settle(tab) {
   const body = document.getElementById(tab.getAttribute("aria-controls")), first = body && $(".hit, [data-v]", body);
-  if (body && body.classList.contains("starts") && !body.dataset.settled && first) { body.dataset.settled = 1; into(body, first, .25); }
+  if (!body || !body.classList.contains("starts") || body.dataset.settled || !first) return;
+  body.dataset.settled = 1;
+  into(body, first, .25);
 }
 function into(body, element, where = .4) {
   const a = element.getBoundingClientRect(), b = body.getBoundingClientRect();
   body.scrollTop += a.top - b.top - body.clientHeight * where;
+  if (element.dataset.p === "kernel") body.scrollLeft = Math.max(0, indent(element) - 16);
   if (element.closest("svg")) body.scrollLeft += a.left - b.left - body.clientWidth / 2 + a.width / 2;
 }
+
+const indent = e => { const t = e.lastElementChild.textContent; return (t.length - t.trimStart().length) * 7.2; };
 
 // links: every element with data-v shows these values, with data-l it comes from this line
 const by = new Map();
@@ -70,7 +89,8 @@ function choose(e, focus = true) {
   trail(e, hits, near);
   if (focus) e.focus({ preventScroll: true });
 }
-const panelOf = e => e.closest("[role=tabpanel]"), tabOf = p => p && document.querySelector(`[aria-controls="${p.id}"]`);
+const panelOf = e => e.closest("[role=tabpanel]");
+const tabOf = p => p && document.querySelector(`[aria-controls="${p.id}"]`);
 // each pane shows what belongs to the choice: in the tab that is open, else in the first that has it
 function follow(pane, hits, near, e) {
   if (pane.contains(e)) return;
@@ -86,7 +106,8 @@ function reveal(e, page = true) {
   if (body) { body.dataset.settled = 1; into(body, e); }
   if (page) (e.closest(".pane, .stage") || e).scrollIntoView({ block: "nearest" });
 }
-const places = [["line", "your line"], ["eq", "equation"], ["node", "graph"], ["kernel", "kernel line"], ["pass", "in passes"]];
+const places = [["line", "your line"], ["eq", "equation"], ["node", "graph"], ["kernel", "kernel line"],
+  ["net", "network"], ["pass", "in passes"]];
 const placeOf = e => e.dataset.p;
 function trail(e, hits, near) {
   const bar = $("#trail"), name = keys(e).map(k => k.split(":")[1]).join(", ") || e.dataset.l;
@@ -96,7 +117,7 @@ function trail(e, hits, near) {
   bar.append(title);
   for (const [place, words] of places) {
     let all = [...hits].filter(x => placeOf(x) === place && x !== e);
-    if (!all.length && place !== "pass") all = [...near].filter(x => placeOf(x) === place);
+    if (!all.length && place !== "pass" && place !== "net") all = [...near].filter(x => placeOf(x) === place);
     if (place === "kernel") for (const [file, first] of firsts(all)) button(bar, `${words} · ${file}`, first, place);
     else if (all.length) button(bar, words + (place === "line" ? ` · ${all[0].dataset.l}` : ""), best(all), place);
   }
@@ -144,7 +165,8 @@ document.addEventListener("keydown", e => {
   if (e.key === "Enter" || e.key === " ") { e.preventDefault(); choose(at); return; }
   const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[e.key];
   if (!step) return;
-  const body = at.closest(".body, .net-box"), items = body ? $$("[data-v], [data-l]", body).filter(x => !x.closest("[hidden]")) : [];
+  const body = at.closest(".body, .net-box");
+  const items = body ? $$("[data-v], [data-l]", body).filter(x => !x.closest("[hidden]")) : [];
   const next = items[items.indexOf(at) + step];
   if (!next) return;
   e.preventDefault();
@@ -162,7 +184,9 @@ const kinds = { line: "your line", eq: "equation", node: "graph", kernel: "kerne
 let picked = -1, shown = [];
 function search() {
   const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-  shown = words.length ? texts.filter(([, t]) => words.every(w => t.toLowerCase().includes(w))).slice(0, 40) : [];
+  shown = words.length ? texts.filter(([, t]) => words.every(w => t.toLowerCase().includes(w))) : [];
+  const count = {};
+  shown = shown.filter(([e]) => (count[e.dataset.p] = (count[e.dataset.p] || 0) + 1) <= 10);
   picked = shown.length ? 0 : -1;
   list.replaceChildren(...shown.map(([e, t], k) => {
     const li = document.createElement("li"), kind = document.createElement("b"), text = document.createElement("span");
@@ -174,14 +198,19 @@ function search() {
     li.onmousedown = ev => { ev.preventDefault(); go(k); };
     return li;
   }));
-  if (words.length && !shown.length) { const li = document.createElement("li"); li.textContent = "nothing found"; list.append(li); }
+  if (words.length && !shown.length) {
+    const li = document.createElement("li");
+    li.textContent = "nothing found";
+    list.append(li);
+  }
   list.hidden = !words.length;
   box.setAttribute("aria-expanded", !list.hidden);
   mark();
 }
 function mark() {
   $$("li", list).forEach((li, k) => li.setAttribute("aria-selected", k === picked));
-  picked >= 0 ? box.setAttribute("aria-activedescendant", "found-" + picked) : box.removeAttribute("aria-activedescendant");
+  if (picked >= 0) box.setAttribute("aria-activedescendant", "found-" + picked);
+  else box.removeAttribute("aria-activedescendant");
   if (picked >= 0) list.children[picked].scrollIntoView({ block: "nearest" });
 }
 function go(k) {

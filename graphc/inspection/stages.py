@@ -50,4 +50,4 @@ def unified(old: str, new: str, before: str, after: str) -> Sequence[str]:
 
 
 def _first_line(kind: type) -> str:
-    return (kind.__doc__ or "").strip().partition("\n")[0]
+    return (kind.__doc__ or "").strip().partition("\n")[0].replace("`", "")

@@ -22,14 +22,16 @@ code,pre,.mono{font-family:var(--mono);font-size:12.5px}
 .skip{position:absolute;left:-999px;top:8px;background:var(--panel);padding:8px 14px;z-index:30;border-radius:6px}
 .skip:focus{left:12px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:4px}
-header{position:sticky;top:0;z-index:20;background:var(--panel);border-bottom:1px solid var(--line);display:flex;gap:14px;
+header{position:sticky;top:0;z-index:20;background:var(--panel);border-bottom:1px solid var(--line);display:flex;
+gap:14px;
 align-items:center;padding:8px 20px;min-height:56px}
 header h1{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;min-width:0;flex:0 1 auto}
 header h1 small{font-weight:400;color:var(--muted);font-size:13px;margin-left:8px}
 nav{display:flex;gap:2px;flex:1 1 auto;overflow-x:auto;scrollbar-width:none}
 nav a{color:var(--muted);text-decoration:none;padding:6px 9px;border-radius:6px;white-space:nowrap;font-size:13.5px}
 nav a:hover{background:var(--soft);color:var(--ink)}
-button{font:inherit;color:inherit;background:var(--panel);border:1px solid var(--line);border-radius:6px;padding:5px 11px;
+button{font:inherit;color:inherit;background:var(--panel);border:1px solid var(--line);border-radius:6px;
+padding:5px 11px;
 cursor:pointer}
 button:hover{border-color:var(--accent)}
 .find{position:relative;flex:0 0 auto}
@@ -38,7 +40,8 @@ background:var(--bg);color:inherit}
 .find ul{position:absolute;right:0;top:calc(100% + 6px);width:min(560px,92vw);max-height:60vh;overflow:auto;margin:0;
 padding:4px;list-style:none;background:var(--panel);border:1px solid var(--line);border-radius:8px;
 box-shadow:0 12px 32px rgba(0,0,0,.18)}
-.find li{padding:6px 10px;border-radius:5px;cursor:pointer;font-size:12.5px;font-family:var(--mono);display:flex;gap:10px}
+.find li{padding:6px 10px;border-radius:5px;cursor:pointer;font-size:12.5px;font-family:var(--mono);display:flex;
+gap:10px}
 .find li[aria-selected=true]{background:var(--soft)}
 .find li b{font:600 11px var(--sans);color:var(--muted);flex:0 0 92px}
 .find li span{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
@@ -47,10 +50,13 @@ section{background:var(--panel);border:1px solid var(--line);border-radius:10px;
 box-shadow:var(--shadow);min-width:0}
 .lead{color:var(--muted);max-width:86ch;margin:0 0 14px}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin-bottom:18px}
-.tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:12px 14px;box-shadow:var(--shadow)}
+.tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:12px 14px;
+box-shadow:var(--shadow)}
 .tile b{display:block;font-size:21px;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
 .tile span{color:var(--muted);font-size:12.5px;display:block;line-height:1.35}
 .key{color:var(--muted);font-size:13px;margin:0 0 14px}
+.below{margin-top:22px}.below h3{margin-bottom:10px}
+.scroll+.scroll{margin-top:18px}
 .scroll{overflow:auto;max-width:100%}
 .split{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:20px;align-items:start}
 table{border-collapse:collapse;font-size:13px;width:100%}
@@ -58,7 +64,7 @@ th{font-weight:600;text-align:left;color:var(--muted);font-size:12px}
 th,td{padding:5px 10px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}
-td.mono{overflow-wrap:anywhere}
+td.mono{overflow-wrap:anywhere;min-width:150px}
 .tabs{display:flex;gap:2px;flex-wrap:wrap;border-bottom:1px solid var(--line);margin-bottom:0}
 .tabs button{border:0;border-bottom:2px solid transparent;border-radius:6px 6px 0 0;background:none;padding:6px 10px;
 font-size:13px;color:var(--muted)}
@@ -71,22 +77,25 @@ font-size:13px;color:var(--muted)}
 border-bottom:1px solid var(--line)}
 .pane .tabs{background:var(--soft)}
 .body{height:min(62vh,620px);overflow:auto;position:relative}
-.wide .body{height:min(70vh,680px)}
+.wide .body{height:auto;max-height:min(80vh,760px);min-height:220px;padding:6px}
 .code{font-family:var(--mono);font-size:12px;line-height:1.6;min-width:max-content;padding:6px 0}
 .code>div{display:flex;padding:0 12px 0 0;border-left:3px solid transparent;white-space:pre}
 .code>div>i{flex:0 0 44px;text-align:right;padding-right:12px;color:var(--muted);font-style:normal;user-select:none;
-opacity:.75}
+position:sticky;left:0;background:var(--panel);margin-right:4px}
 .code h4{font:600 12px var(--sans);color:var(--muted);margin:10px 14px 4px}
 [data-v],[data-l]{cursor:pointer}
 .code>div[data-v]:hover,.code>div[data-l]:hover,.eq:hover{background:var(--near)}
 .hit{background:var(--hit)!important}
+.code>div.hit>i{background:var(--hit)}.code>div.near>i{background:var(--near)}
 .code>div.hit,.eq.hit{border-left-color:var(--hit-edge)}
 .near{background:var(--near)}
 .k,.kt,.kc,.kn,.ow,.kr{color:var(--kw)}.mi,.mf,.mh,.m{color:var(--num)}
 .s,.s1,.s2,.sd,.sa,.si{color:var(--str)}.c,.c1,.cm,.cp,.cpf,.ch{color:var(--com)}.nf,.nd,.fm{color:var(--fn)}
 .eq{padding:7px 12px;border-left:3px solid transparent;border-bottom:1px solid var(--line);overflow-x:auto}
-.eq math{font-size:16px}
-.eq small{display:flex;gap:10px;color:var(--muted);font-size:11.5px;font-family:var(--mono);justify-content:space-between}
+.eq math{font-size:16.5px;math-style:normal}
+.eq small{display:flex;gap:10px;color:var(--muted);font-size:11.5px;font-family:var(--mono);
+justify-content:space-between;
+margin-top:4px}
 .eq small span:last-child{white-space:nowrap}
 .owner{font-size:12px;font-weight:600;color:var(--muted);padding:9px 12px 4px;background:var(--panel)}
 .none{padding:16px;color:var(--muted)}
@@ -95,6 +104,7 @@ svg text.sub{font-size:10px;font-weight:400;fill:var(--muted)}
 svg text.name{font:600 13px var(--sans)}
 svg .node.link text.name{font-size:12px}
 svg{display:block}
+svg.ir{margin:0 auto}
 svg .edge{fill:none;stroke:var(--muted);stroke-opacity:.45;stroke-width:1.2}
 svg .wire{stroke-opacity:.75;stroke-width:1.6}
 svg .node rect{fill:var(--map);stroke:var(--map-edge);stroke-width:1.2}
@@ -115,7 +125,7 @@ svg text[text-anchor=start]{text-anchor:start}
 .legend{display:flex;gap:14px;flex-wrap:wrap;font-size:12px;color:var(--muted);padding:8px 12px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:5px;vertical-align:-1px;
 border:1.5px solid}
-.line{display:flex;gap:6px;overflow-x:auto;padding:4px 2px 12px;counter-reset:p}
+.line{display:flex;gap:6px;flex-wrap:wrap;padding:4px 0 12px}
 .line button{flex:0 0 auto;text-align:left;padding:8px 12px;line-height:1.25;min-width:104px;position:relative}
 .line button b{display:block;font-size:13px;white-space:nowrap}
 .line button span{font-size:11.5px;color:var(--muted);font-variant-numeric:tabular-nums}

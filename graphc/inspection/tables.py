@@ -49,8 +49,8 @@ def table(
 
     head = tag("tr", *(tag("th", h, class_="n" if k in numbers else None, scope="col") for k, h in enumerate(heads)))
     body = [tag("tr", *(tag("td", "" if c is None else c, class_=kind(k)) for k, c in enumerate(row))) for row in rows]
-    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll", tabindex="0", role="group",
-               aria_label=f"table of {heads[0].lower()}")  # fmt: skip
+    inside = tag("table", tag("thead", head), tag("tbody", *body))
+    return tag("div", inside, class_="scroll", tabindex="0", role="group", aria_label=f"{heads[0]} table")
 
 
 def network_tables(report: Report) -> list[Markup]:
@@ -109,13 +109,13 @@ def kernels(report: Report) -> list[Markup]:
     parts = [
         tag("p", lead, class_="lead"),
         table(heads, rows, (3, 4, 5, 6, 7, 8), (0,)),
-        tag("h3", "Roofline", style="margin:22px 0 10px"),
-        tag("div", roofline(report.machine, report.costs), class_="scroll"),
     ]
+    lower = [tag("div", tag("h3", "Roofline"), tag("div", roofline(report.machine, report.costs), class_="scroll"))]
     if report.resources:
-        parts.append(tag("h3", "What built kernels use", style="margin:22px 0 6px"))
-        parts.append(_resources(report.resources))
-    return parts
+        order = [c.kernel for c in report.costs]
+        found = sorted(report.resources, key=lambda r: order.index(r.kernel) if r.kernel in order else len(order))
+        lower.append(tag("div", tag("h3", "What built kernels use"), _resources(found)))
+    return [*parts, tag("div", *lower, class_="split below")]
 
 
 def _cost(cost: KernelCost, number: int | None) -> tuple[object, ...]:

@@ -32,6 +32,9 @@ class Naming:
             return self._barred(adjoint[1])
         if value.startswith("d_") and len(value) > 2:
             return self._barred(value[2:])
+        if value.startswith(("pre.", "post.")):
+            side, _, signal = value.partition(".")
+            return rf"{_scripts(signal, '')}^{{{word(side)}}}"
         owner, rest = self._owner(value)
         return _scripts(rest, owner)
 
