@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphc.ir import GraphcError, Schedule, TargetError, show
 
@@ -127,7 +127,7 @@ class Inspection:
 
 def inspection_of(model: Model) -> Inspection:
     """Return what answers questions about `model`."""
-    return model._compiler.inspect(model)
+    return cast(Inspection, model._compiler.inspect(model))
 
 
 def describe(key: Key) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from .drawing import draw_graph
 from .markup import Markup, formula, highlighted, join, tag
-from .report import FORMS, Equation, Report, SourceInfo, UserFile
+from .report import FORMS, Equation, GraphInfo, Report, SourceInfo, UserFile
 from .sources import lines_of
 from .tabs import tabs
 
@@ -47,7 +47,7 @@ def bench(report: Report) -> list[Markup]:
     return shown
 
 
-def _last(report: Report):  # type: ignore[no-untyped-def]
+def _last(report: Report) -> tuple[GraphInfo, ...]:
     return next(s.graphs for s in reversed(report.stages) if s.graphs)
 
 
@@ -88,7 +88,7 @@ def _forms(report: Report) -> Iterator[tuple[str, Markup]]:
             yield ABOUT[form], tag("p", NONE[form], class_="none")
 
 
-def _groups(equations: list[Equation]) -> Iterator[Markup]:
+def _groups(equations: Sequence[Equation]) -> Iterator[Markup]:
     for owner, group in groupby(equations, lambda e: e.owner):
         yield tag("div", owner, class_="owner")
         yield from (_equation(e) for e in group)

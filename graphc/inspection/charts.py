@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .markup import Markup, svg, tag
 from .report import Held, KernelCost, Machine
 
+_At = Callable[[float, float], tuple[float, float]]
 WIDTH, HEIGHT, LEFT, BOTTOM = 640.0, 330.0, 66.0, 44.0
 
 
@@ -55,7 +56,7 @@ def _reached(machine: Machine, intensity: float) -> float:
     return min(machine.gflop_s, machine.gbytes_s * intensity)
 
 
-def _grid(x0: int, x1: int, bottom: int, top: int, at) -> list[Markup]:  # type: ignore[no-untyped-def]
+def _grid(x0: int, x1: int, bottom: int, top: int, at: _At) -> list[Markup]:
     parts = []
     for e in range(x0, x1 + 1):
         x, y = at(10.0**e, 10.0**bottom)

@@ -78,8 +78,8 @@ def _connection(connection: Connection) -> Iterator[Equation]:
         assert rule is not None
         for state, expr in equations.items():
             make = {"ode": _rate, "update": _next}.get(group)
-            at = rule.loc_of(group, state)
-            yield make(owner, state, expr, at) if make else _jump(owner, group, state, expr, at)
+            line = rule.loc_of(group, state)
+            yield make(owner, state, expr, line) if make else _jump(owner, group, state, expr, line)
 
 
 def _rate(owner: str, state: Any, rate: sympy.Expr, loc: Loc) -> Equation:

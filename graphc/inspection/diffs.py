@@ -57,7 +57,7 @@ def _paired(left: list[tuple[int, str]], right: list[tuple[int, str]]) -> Iterat
 
 def shown(rows: Sequence[Row]) -> Iterator[Row | int]:
     """Yield the rows that changed and `AROUND` of them, and how many rows are left out between."""
-    keep = set()
+    keep: set[int] = set()
     for k, row in enumerate(rows):
         if not row.same:
             keep.update(range(k - AROUND, k + AROUND + 1))

@@ -53,9 +53,12 @@ def place(boxes: Mapping[str, Box], edges: Sequence[tuple[str, str]], gap: float
     chains, links = _chains(rank, edges)
     rows = _rows(boxes, rank, chains)
     _order(rows, links)
-    sizes = {**{b: boxes[b].width for b in boxes}, **{d: 4.0 for chain in chains.values() for d in chain}}
+    sizes: dict[_Item, float] = {b: boxes[b].width for b in boxes}
+    sizes |= {d: 4.0 for chain in chains.values() for d in chain}
     x = _positions(rows, links, sizes, gap)
-    tops, high, y = [], [], 0.0
+    tops: list[float] = []
+    high: list[float] = []
+    y = 0.0
     for row in rows:
         height = max((boxes[b].height for b in row if isinstance(b, str)), default=0.0)
         tops.append(y + height / 2)

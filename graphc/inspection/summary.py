@@ -14,6 +14,7 @@ from .report import Equation, Report
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def summary(console: Console, report: Report) -> None:
@@ -105,7 +106,7 @@ def diffs(report: Report, names: Sequence[str]) -> dict[str, str]:
     return {k: s.diff or f"{k}: no change of the program" for k, s in chosen.items()}
 
 
-def _table(*heads: str):  # type: ignore[no-untyped-def]
+def _table(*heads: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")

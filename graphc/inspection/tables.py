@@ -137,7 +137,7 @@ def _cost(cost: KernelCost, number: int | None) -> tuple[object, ...]:
 def _resources(found: Sequence[KernelResources]) -> Markup:
     if found[0].target == "c":
         heads = ("Kernel", "Half", "Instructions", "512-bit", "256-bit", "128-bit", "Stack")
-        rows = [
+        rows: list[tuple[object, ...]] = [
             (r.kernel, tag("span", r.half, class_=f"chip {r.half}"), f"{r.instructions:,}", r.vectors["512"],
              r.vectors["256"], r.vectors["128"], size(r.stack or 0))
             for r in found

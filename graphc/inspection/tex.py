@@ -83,7 +83,7 @@ def cases(rows: Sequence[tuple[str, str]]) -> str:
     return rf"\begin{{cases}}{lines}\end{{cases}}"
 
 
-class _Printer(LatexPrinter):  # type: ignore[misc]
+class _Printer(LatexPrinter):
     """sympy's printer with our own functions; a step function by its letter is hard to tell from a parameter."""
 
     def _call(self, name: str, expr: Any) -> str:

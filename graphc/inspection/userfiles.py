@@ -31,8 +31,8 @@ def files_of(network: Network, programs: Sequence[Program]) -> tuple[UserFile, .
 
 
 def _locs(network: Network, programs: Sequence[Program]) -> Iterator[Loc]:
-    for declared in (*network.populations.values(), *network.connections.values()):
-        yield declared.loc
+    yield from (p.loc for p in network.populations.values())
+    yield from (c.loc for c in network.connections.values())
     for population in network.populations.values():
         yield population.neuron.loc
         yield from (population.neuron.loc_of(group) for group in ("ode", "update", "spike", "reset"))
