@@ -24,6 +24,7 @@ BUILT_AS_USERS_DO = (
 NOT_COMPARED = (
     *("test_arguments", "test_cache", "test_certificate", "test_cpu_suite", "test_examples", "test_explain_learning"),
     *("test_errors", "test_errors_declaration", "test_errors_online", "test_errors_plasticity", "test_errors_synapses"),
+    *("test_cli_inspect", "test_inspect_page", "test_override"),
     *("test_online", "test_online_zoo", "test_readme", "test_rewiring", "test_traces"),
 )
 

@@ -21,9 +21,6 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 class Group(click.Group):
     """The group of all commands, in the order in which they were added."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **_unwrapped(options))
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         return list(self.commands)
@@ -33,7 +30,7 @@ class Command(click.Command):
     """A command with --json and --debug, whose errors are one message and an exit status."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **_unwrapped(options))
+        super().__init__(*arguments, **options)
         for name, about in (("--json", "Print one JSON document."), ("--debug", "Show the traceback of an error.")):
             self.params.append(
                 click.Option([name], is_flag=True, expose_value=False, callback=_remember, is_eager=True, help=about)
@@ -57,11 +54,6 @@ class Command(click.Command):
                 traceback.print_exc()
             message, hint = getattr(error, "message", None), getattr(error, "hint", None)
             refuse(str(error) if message is None else _located(error, message), hint)
-
-
-def _unwrapped(options: dict[str, Any]) -> dict[str, Any]:
-    r"""Return `options` with the mark \b of paragraphs that click must not wrap, which raw docstrings spell out."""
-    return options | {"help": (options.get("help") or "").replace("\\b\n", "\b\n")}
 
 
 def _remember(context: click.Context, option: click.Parameter, given: bool) -> None:

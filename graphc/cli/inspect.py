@@ -22,7 +22,21 @@ WHATS = ("c", "triton", "asm", "ttir", "ttgir", "llir", "ptx", "sass", "amdgcn")
 HIGHLIGHT = {"c": "c", "triton": "python", "asm": "gas", "llir": "llvm", "ttir": "text", "ttgir": "text"}
 
 
-@click.command(name="inspect", cls=Command, short_help="Look at what a network becomes: equations, passes, kernels.")
+HELP = """Show what NETWORK becomes on the way from its equations to kernels.
+
+Without options: a summary. Nothing is run, and a GPU is not needed for any of it.
+
+\b
+graphc inspect zoo:AdEx --equations discretised
+graphc inspect model.py:net --stage adjoint --diff
+graphc inspect model.py:net --source forward --what ptx --arch sm_80
+graphc inspect model.py:net --html net.html
+"""
+
+
+@click.command(
+    name="inspect", cls=Command, help=HELP, short_help="Look at what a network becomes: equations, passes, kernels."
+)
 @network_argument
 @compiled_as
 @click.option(
@@ -53,16 +67,7 @@ HIGHLIGHT = {"c": "c", "triton": "python", "asm": "gas", "llir": "llvm", "ttir":
     help="Write the generated texts where GRAPHC_OVERRIDE=DIR finds them after you edit them.",
 )
 def inspect(network: str, **options: Any) -> None:
-    r"""Show what NETWORK becomes on the way from its equations to kernels.
-
-    Without options: a summary. Nothing is run, and a GPU is not needed for any of it.
-
-    \b
-    graphc inspect zoo:AdEx --equations discretised
-    graphc inspect model.py:net --stage adjoint --diff
-    graphc inspect model.py:net --source forward --what ptx --arch sm_80
-    graphc inspect model.py:net --html net.html
-    """
+    """Show what was asked for."""
     import graphc as gc
 
     loaded = load(network)

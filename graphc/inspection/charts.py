@@ -106,3 +106,10 @@ def size(count: float) -> str:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
         count /= 1000
     return ""
+
+
+def time_of(microseconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if microseconds >= 1000:
+        return f"{microseconds / 1000:,.3g} ms"
+    return f"{microseconds:,.3g} us"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from graphc.ir import GraphcError
 from graphc.names import did_you_mean
 
-from .charts import size
+from .charts import size, time_of
 from .report import Equation, Report
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def resources(console: Console, report: Report) -> None:
     """Print what kernels do, what they use where they were built, and how fast they can be at best."""
     table = _table("kernel", "laid out", ">bytes/step", ">FLOP/step", ">FLOP/byte", ">at least", "bound by")
     for c in report.costs:
-        least = f"{c.least_us:,.0f} us" if c.least_us >= 10 else f"{c.least_us:.2g} us"
-        numbers = (f"{c.bytes:,}", f"{c.operations:,.0f}", f"{c.intensity:.3g}", least)
+        numbers = (f"{c.bytes:,}", f"{c.operations:,.0f}", f"{c.intensity:.3g}", time_of(c.least_us))
         table.add_row(c.kernel, c.strategy.replace("_", " "), *numbers, c.bound)
     console.print(table)
     for kernel in report.resources:

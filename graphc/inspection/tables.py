@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .charts import bars, roofline, size
+from .charts import bars, roofline, size, time_of
 from .cost import FUNCTION
 from .drawing import draw_network
 from .markup import Markup, join, tag
@@ -129,7 +129,7 @@ def _cost(cost: KernelCost, number: int | None) -> tuple[object, ...]:
         f"{cost.operations:,.0f}",
         cost.functions or "",
         f"{cost.intensity:.3g}",
-        f"{cost.least_us:,.0f} µs" if cost.least_us >= 10 else f"{cost.least_us:.2g} µs",
+        time_of(cost.least_us),
         cost.bound,
     )
 

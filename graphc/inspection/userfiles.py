@@ -31,11 +31,11 @@ def files_of(network: Network, programs: Sequence[Program]) -> tuple[UserFile, .
 
 
 def _locs(network: Network, programs: Sequence[Program]) -> Iterator[Loc]:
-    yield from (p.loc for p in network.populations.values())
-    yield from (c.loc for c in network.connections.values())
     for population in network.populations.values():
         yield population.neuron.loc
         yield from (population.neuron.loc_of(group) for group in ("ode", "update", "spike", "reset"))
+    yield from (p.loc for p in network.populations.values())
+    yield from (c.loc for c in network.connections.values())
     for program in programs:
         for region in program.regions:
             yield from (v.loc for v in region.graph.values if v.loc is not None)
