@@ -72,6 +72,15 @@ def _edge(points: Sequence[Point], above: float, below: float, class_: str = "ed
     return tag("path", d=text, class_=class_)
 
 
+def _arrow(points: Sequence[Point], box: float) -> Markup:
+    """Return the head of an edge that ends at a box of this height, from above or from below."""
+    x, y = points[-1]
+    side = -1 if points[0][1] < y else 1
+    tip = y + side * box / 2
+    back = tip + side * 9
+    return tag("path", d=f"M{x:.1f} {tip:.1f}L{x - 5:.1f} {back:.1f}H{x + 5:.1f}Z", class_="arrow")
+
+
 def draw_network(network: NetworkInfo) -> Markup:
     """Return populations, inputs and connections, from top to bottom; what a population sends itself is a loop."""
     loops: dict[str, list[tuple[str, str]]] = {}
@@ -103,15 +112,8 @@ def draw_network(network: NetworkInfo) -> Markup:
         wide = 2 * (max(_widest(t) for t in own) + 44) + sizes[f"/{name}"].width
         room[f"/{name}"] = Box(wide, max(48.0, 40.0 * len(own)))
     placed = place(room, edges, gap=26, between=26)
-    drawn = [
-        _edge(
-            placed.paths[e],
-            room[e[0]].height if e[0] not in texts else 48,
-            room[e[1]].height if e[1] not in texts else 48,
-            "edge wire",
-        )
-        for e in edges
-    ]
+    drawn = [_edge(placed.paths[a, b], sizes[a].height, sizes[b].height, "edge wire") for a, b in edges]
+    drawn += [_arrow(placed.paths[a, b], sizes[b].height) for a, b in edges if b in texts]
     drawn += [_connection(labels[n], placed.centers[n], sizes[n], _line(network, n)) for n in labels]
     for name, own in loops.items():
         drawn.append(_loop(own, placed.centers[f"/{name}"], sizes[f"/{name}"], network))
@@ -175,4 +177,5 @@ def _loop(own: Sequence[tuple[str, str]], at: Point, box: Box, network: NetworkI
     path = f"M{right:.1f} {y - 12:.1f}C{far:.1f} {y - 34:.1f} {far:.1f} {y + 34:.1f} {right:.1f} {y + 12:.1f}"
     top = y - 32 * (len(own) - 1) / 2
     texts = [_connection(t, (right + 42, top + 32 * k), box, _line(network, t[0]), "start") for k, t in enumerate(own)]
-    return tag("g", tag("path", d=path, class_="edge wire"), *texts)
+    head = tag("path", d=f"M{right:.1f} {y + 12:.1f}l9 -9.5l2.5 9Z", class_="arrow")
+    return tag("g", tag("path", d=path, class_="edge wire"), head, *texts)

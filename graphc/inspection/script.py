@@ -51,7 +51,9 @@ for (const list of $$("[role=tablist]")) {
 }
 // a source opens where the first line is that comes from the model
 function settle(tab) {
-  const body = document.getElementById(tab.getAttribute("aria-controls")), first = body && $(".hit, [data-v]", body);
+  const body = document.getElementById(tab.getAttribute("aria-controls"));
+  const solved = e => keys(e).some(k => by.get(k).some(x => x.dataset.p === "eq"));
+  const first = body && ($(".hit", body) || $$("[data-v]", body).find(solved));
   if (!body || !body.classList.contains("starts") || body.dataset.settled || !first) return;
   body.dataset.settled = 1;
   into(body, first, .25);

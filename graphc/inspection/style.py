@@ -65,6 +65,7 @@ th,td{padding:5px 10px 5px 0;border-bottom:1px solid var(--line);vertical-align:
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}
 td.mono{overflow-wrap:anywhere;min-width:150px}
+td.mono:first-child{white-space:nowrap;padding-right:16px;min-width:0}
 .tabs{display:flex;gap:2px;flex-wrap:wrap;border-bottom:1px solid var(--line);margin-bottom:0}
 .tabs button{border:0;border-bottom:2px solid transparent;border-radius:6px 6px 0 0;background:none;padding:6px 10px;
 font-size:13px;color:var(--muted)}
@@ -107,6 +108,7 @@ svg{display:block}
 svg.ir{margin:0 auto}
 svg .edge{fill:none;stroke:var(--muted);stroke-opacity:.45;stroke-width:1.2}
 svg .wire{stroke-opacity:.75;stroke-width:1.6}
+svg .arrow{fill:var(--muted)}
 svg .node rect{fill:var(--map);stroke:var(--map-edge);stroke-width:1.2}
 svg .state rect{fill:var(--state);stroke:var(--state-edge)}
 svg .given rect{fill:var(--given);stroke:var(--given-edge)}
@@ -121,7 +123,7 @@ svg .node.hit rect{fill:var(--hit);stroke:var(--hit-edge);stroke-width:2.4}
 svg .node:focus-visible{outline:none}
 svg .node:focus-visible rect{stroke:var(--accent);stroke-width:3}
 svg text[text-anchor=start]{text-anchor:start}
-.net-box{display:flex;justify-content:center;padding:8px}
+.net-box{padding:8px;width:max-content;margin:0 auto}
 .legend{display:flex;gap:14px;flex-wrap:wrap;font-size:12px;color:var(--muted);padding:8px 12px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:5px;vertical-align:-1px;
 border:1.5px solid}
@@ -168,8 +170,10 @@ footer{max-width:1560px;margin:0 auto;padding:0 24px 24px;color:var(--muted);fon
 @media (max-width:1180px){.bench{grid-template-columns:minmax(0,1fr)}.bench .body{height:min(46vh,420px)}
 .split{grid-template-columns:minmax(0,1fr)}nav{display:none}.find{margin-left:auto}}
 @media (max-width:720px){main{padding:12px}section{padding:14px 12px}header{padding:8px 12px;flex-wrap:wrap;gap:8px}
-header h1{flex:1 1 auto}.find{flex:1 1 100%;order:3;margin:0}.find input{width:100%}html{scroll-padding-top:104px}
-.diff>div{grid-template-columns:34px minmax(0,1fr)}.diff .same>.right,.diff .void,.diff .void+i{display:none}
+
+header h1{flex:1 1 0}header h1 small{display:none}.find{flex:1 1 100%;order:3;margin:0}.find input{width:100%}
+html{scroll-padding-top:116px}
+.diff>div{grid-template-columns:34px minmax(0,1fr)}.diff .same>.right,.diff .void{display:none}
 .diff .heads{display:none}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}}
 @media (prefers-reduced-motion:no-preference){html{scroll-behavior:smooth}}
 @media print{header,.trail{position:static}.body{height:auto!important;max-height:none!important}}

@@ -51,7 +51,7 @@ class Naming:
 
     def expression(self, expr: sympy.Basic) -> str:
         """Return the LaTeX of an expression."""
-        expr = expr.xreplace({f: sympy.Integer(int(f)) for f in expr.atoms(sympy.Float) if f == int(f)})
+        expr = expr.xreplace({f: sympy.Integer(int(f)) for f in expr.atoms(sympy.Float) if float(f).is_integer()})
         names = {s: self.name(s.name) for s in expr.free_symbols}
         return _Printer({"symbol_names": names, "mul_symbol": r"\,"}).doprint(expr)  # type: ignore[no-any-return]
 
@@ -92,6 +92,11 @@ class _Printer(LatexPrinter):
 
     def _print_Heaviside(self, expr: Any, exp: Any = None) -> str:
         return self._powered(self._call("H", sympy.Tuple(*expr.args[:1])), exp)
+
+    def _print_ExpBase(self, expr: Any, exp: Any = None) -> str:
+        """Print exp with its argument on the line, where fractions can be read."""
+        inside = self._print(expr.args[0])
+        return self._powered(rf"\exp\left({inside}\right)", exp)
 
     def _print_Function(self, expr: Any, exp: Any = None) -> str:
         names = {"previous": "previous", "at_threshold": "at\\ threshold", "exprel_prime": "exprel'"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import sympy
@@ -39,4 +40,6 @@ def _tex(name: str, naming: Naming) -> str:
     if name.startswith("(d ") and " / d " in name:
         above, _, below = name[3:-1].partition(" / d ")
         return rf"\frac{{\partial {naming.name(above)}}}{{\partial {naming.name(below)}}}"
+    if (slope := re.fullmatch(r"z'\((\w+)\)", name)) is not None:
+        return rf"z'\left({naming.name(slope[1])}\right)"
     return naming.name(name)
