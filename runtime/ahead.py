@@ -160,11 +160,16 @@ def texts_ahead(schedule: Schedule, text: str, backward: bool, what: str, arch: 
 
 
 def _compile(schedule: Schedule, text: str, backward: bool, arch: int | str, checks: bool) -> dict[str, Any]:
+    try:
+        import triton
+    except ImportError as absent:
+        raise TargetError(
+            "Triton is not installed, so that it cannot build kernels", hint="pip install triton"
+        ) from absent
     if interpreting():
         raise TargetError(
             "Triton interprets kernels in this process and cannot build them", None, "unset TRITON_INTERPRET"
         )
-    import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 

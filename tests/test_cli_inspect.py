@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -163,6 +164,14 @@ def test_without_a_compiler_the_rest_is_shown(monkeypatch):
         "not shown: resources of forward: target 'c' cannot build kernels" in found.output
         and "forward_1" in found.output
     )
+
+
+def test_without_triton_the_rest_is_shown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    found = run("mine.py:net", "--resources", "--target", "triton")
+    assert found.exit_code == 0 and "H100 SXM (sm_90)" in found.output
+    assert "not shown: resources of forward: Triton is not installed" in found.output
+    assert "hint: pip install triton" in refused("mine.py:net", "--source", "forward", "--what", "ptx")
 
 
 def test_an_interruption_is_one_word(monkeypatch):

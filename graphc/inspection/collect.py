@@ -142,8 +142,6 @@ def _resources(build: Build, arch: str, missing: list[str]) -> tuple[KernelResou
             found += resources_of(build.schedule, half, text, arch)
         except TargetError as refused:
             missing.append(f"resources of {half}: {refused.message}")
-        except ImportError as absent:
-            missing.append(f"resources of {half}: {absent}")
     return tuple(found)
 
 

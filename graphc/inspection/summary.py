@@ -63,6 +63,7 @@ def equations(console: Console, found: Sequence[Equation], form: str, latex: boo
 def resources(console: Console, report: Report) -> None:
     """Print what kernels do, what they use where they were built, and how fast they can be at best."""
     table = _table("kernel", "laid out", ">bytes/step", ">FLOP/step", ">FLOP/byte", ">at least", "bound by")
+    table.columns[0].min_width = max((len(c.kernel) for c in report.costs), default=0)
     for c in report.costs:
         numbers = (f"{c.bytes:,}", f"{c.operations:,.0f}", f"{c.intensity:.3g}", time_of(c.least_us))
         table.add_row(c.kernel, c.strategy.replace("_", " "), *numbers, c.bound)
@@ -80,10 +81,9 @@ def resources(console: Console, report: Report) -> None:
     if report.costs:
         m = report.machine
         plan = f"a call of {report.memory.steps} steps, {report.memory.batch} samples"
-        console.print(
-            f"at least: for {plan}, on {m.name}: {m.gbytes_s:,.3g} GB/s, {m.gflop_s:,.0f} GFLOP/s, {m.source}",
-            markup=False,
-        )
+        speed = f"{m.gbytes_s:,.0f}" if m.gbytes_s >= 10 else f"{m.gbytes_s:.2f}"
+        rates = f"{speed} GB/s, {m.gflop_s:,.0f} GFLOP/s, {m.source}"
+        console.print(f"at least: for {plan}, on {m.name}: {rates}", markup=False)
     for line in report.missing:
         console.print(f"not shown: {line}", markup=False)
 
