@@ -11,6 +11,7 @@ from graphc.ir import Graph, GraphcError, Program, TargetError, Trace, Value
 from graphc.passes.jacobian import NONZERO, derivatives
 
 if TYPE_CHECKING:
+    from graphc.passes import Rule
     from graphc.runtime.build import Build
 
     from .compile import NetworkCompiler
@@ -37,22 +38,42 @@ def learning(compiler: NetworkCompiler, build: Build, latex: bool = False) -> li
         build: the kernels of a key with gradients.
         latex: write equations in LaTeX.
     """
-    from graphc.runtime.online import driven
-
-    rule = build.key.request.rule
-    if rule is None or not build.key.request.wrt:
+    found = _driven(compiler, build)
+    if found is None:
         return []
-    states = tuple(t for t in build.program.states if "~" not in t.name)
-    request = driven(build.key.request, states)
-    stages = compiler.stages(request)
-    local = next(p for _, p in reversed(stages) if p.stage == "discrete")
-    program = stages[-1][1]
-    (graph,) = (r.graph for r in local.regions if r.kind == "steps")
+    rule, program, graph = found
     lines = [f"{rule.name}: {WORDS[rule.name]}; feedback {rule.feedback}", *_schedule(build, program)]
     for trace in program.traces:
         lines += _trace(trace, graph, program, build.key.dtype.itemsize, latex)
     lines += [line for about, line in program.notes if about == "learning"]
     return lines
+
+
+def _driven(compiler: NetworkCompiler, build: Build) -> tuple[Rule, Program, Graph] | None:
+    """Return the rule of a build, the program that writes what traces accumulate, and one step before its adjoint."""
+    from graphc.runtime.online import driven
+
+    rule = build.key.request.rule
+    if rule is None or not build.key.request.wrt:
+        return None
+    states = tuple(t for t in build.program.states if "~" not in t.name)
+    stages = compiler.stages(driven(build.key.request, states))
+    local = next(p for _, p in reversed(stages) if p.stage == "discrete")
+    (graph,) = (r.graph for r in local.regions if r.kind == "steps")
+    return rule, stages[-1][1], graph
+
+
+def trace_equations(compiler: NetworkCompiler, build: Build) -> list[tuple[Trace, sympy.Expr]]:
+    """Return every trace of a build with what it becomes at a step; nothing without an online rule."""
+    found = _driven(compiler, build)
+    if found is None:
+        return []
+    _, program, graph = found
+    return [(trace, _total(_terms(trace, graph, program))) for trace in program.traces]
+
+
+def _total(terms: list[tuple[str, sympy.Expr]]) -> sympy.Expr:
+    return sympy.Add(*(factor * (sympy.Symbol(name) if name else 1) for name, factor in terms))
 
 
 def _schedule(build: Build, program: Program) -> list[str]:
@@ -80,7 +101,7 @@ def _trace(trace: Trace, graph: Graph, program: Program, width: int, latex: bool
     terms = _terms(trace, graph, program)
     cost = f"{count * width} bytes and {2 * count * max(len(terms), 1)} operations per sample and step"
     kind = KIND[trace.kind] if trace.driver.source is not None else "one per neuron"
-    total: sympy.Expr = sympy.Add(*(factor * (sympy.Symbol(name) if name else 1) for name, factor in terms))
+    total = _total(terms)
     if latex:
         named = {s: sympy.Symbol(_latex_name(s.name)) for s in total.free_symbols}
         equation = f"{_latex_name(trace.name)} \\leftarrow {sympy.latex(total.xreplace(named))}"

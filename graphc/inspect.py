@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from graphc.ir import GraphcError, Schedule, TargetError, show
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from .compile import NetworkCompiler
 
 COMMENT = {"c": "//", "triton": "#"}
+HALVES = ("forward", "backward", "traces")
+TARGETS = ("c", "triton")
+TEXTS = ("ttir", "ttgir", "llir", "ptx", "sass", "amdgcn")
+WHATS = (*TARGETS, "asm", *TEXTS)
 
 
 @dataclass(frozen=True)
@@ -48,35 +52,45 @@ class Inspection:
             raise GraphcError(f"there is no stage {stage!r}", hint=hint)
         return show(texts[wanted])
 
-    def source(self, half: str = "forward", what: str | None = None, **key: Any) -> str:
+    def source(self, half: str = "forward", what: str | None = None, *, arch: str = "sm_90", **key: Any) -> str:
         """Return a generated text; its first line says which key it shows.
 
         Args:
             half: "forward", "backward", or "traces" for what advances the eligibility traces of an online rule.
-            what: None for the text of the model's target, "c" or "triton" for that of another, "ptx" for what Triton
-                makes of it for sm_90, one kernel after the other.
+            what: None for the text of the model's target; a target, "c" or "triton"; "asm", what the C compiler makes
+                of target "c"; or what Triton makes for `arch`, one kernel after the other: "ttir", "ttgir", "llir",
+                "ptx", "sass", "amdgcn".
+            arch: an architecture such as "sm_90" or "gfx942".
             key: `record`, `gradients` and `target` of the key to show.
 
         Raises:
             GraphcError: there is no such text.
-            TargetError: the target has no text, or no PTX.
+            TargetError: the target or the architecture has no such text.
         """
-        if half not in ("forward", "backward", "traces"):
-            raise GraphcError(f"there is no source {half!r}", hint='use "forward", "backward" or "traces"')
-        if what not in (None, "c", "triton", "ptx"):
-            raise GraphcError(f"there is no text {what!r} of a kernel", hint='use "c", "triton" or "ptx"')
-        if what in ("c", "triton"):
-            key["target"] = what
-        elif what == "ptx":
-            key.setdefault("target", "triton")
+        if half not in HALVES:
+            raise GraphcError(f"there is no source {half!r}", hint=did_you_mean(half, HALVES) or _either(HALVES))
+        if what is not None and what not in WHATS:
+            raise GraphcError(
+                f"there is no text {what!r} of a kernel", hint=did_you_mean(what, WHATS) or _either(WHATS)
+            )
+        if half == "traces" and what is not None and what not in TARGETS:
+            raise GraphcError(f"there is no text {what!r} of traces", hint=_either(TARGETS))
+        of = what if what in TARGETS else "c" if what == "asm" else "triton"
+        if what in TARGETS:
+            key["target"] = of
+        elif what is not None and key.setdefault("target", of) != of:
+            called = {"asm": "assembly", "ptx": "PTX"}.get(what, repr(what))
+            raise TargetError(f"target {key['target']!r} has no {called}", hint=f'ask with target="{of}"')
         build = self._build(**key)
         if half == "traces":
             return f"{COMMENT.get(build.key.target, '#')} traces of {describe(build.key)}\n{traces_text(build)}"
         plan = self._scheduled(build, half)
         if not plan.half(half == "backward"):
             raise GraphcError(f"this key has no {half} kernels: {describe(build.key)}", hint="ask with gradients=True")
-        if what == "ptx":
-            return _ptx(build, plan, half == "backward")
+        if what == "asm":
+            return _assembly(build, half)
+        if what in TEXTS:
+            return _built(build, plan, half, what, arch)
         return f"{COMMENT[build.key.target]} {half} of {describe(build.key)}\n{build.texts[half]}"
 
     def explain(self, *, steps: int = 1, batch_size: int = 1, latex: bool = False, **key: Any) -> str:
@@ -111,6 +125,11 @@ class Inspection:
         return build.schedule
 
 
+def inspection_of(model: Model) -> Inspection:
+    """Return what answers questions about `model`."""
+    return cast(Inspection, model._compiler.inspect(model))
+
+
 def describe(key: Key) -> str:
     """Return one line that names the parts of a key."""
     import torch
@@ -129,13 +148,22 @@ def describe(key: Key) -> str:
     return f"target {key.target}, {device}, {dtype}, {records}, {wrt}"
 
 
-def _ptx(build: Build, plan: Schedule, backward: bool) -> str:
-    """Return the PTX of every Triton kernel of one half."""
-    if plan.target != "triton":
-        raise TargetError(f"target {plan.target!r} has no PTX", hint='ask with target="triton"')
-    from graphc.runtime.ahead import ptx
+def _built(build: Build, plan: Schedule, half: str, what: str, arch: str) -> str:
+    """Return a text of every Triton kernel of one half."""
+    from graphc.runtime.ahead import architecture, texts_ahead
 
-    half = "backward" if backward else "forward"
-    texts = ptx(plan, build.texts[half], backward)
-    title = f"// {half} of {describe(build.key)}, built for sm_90"
-    return "\n".join([title, *(f"// kernel {name}\n{text}" for name, text in texts.items())])
+    comment = "#" if what in ("sass", "amdgcn") else ";" if what == "llir" else "//"
+    texts = texts_ahead(plan, build.texts[half], half == "backward", what, architecture(arch))
+    title = f"{comment} {half} of {describe(build.key)}, built for {arch}"
+    return "\n".join([title, *(f"{comment} kernel {name}\n{text}" for name, text in texts.items())])
+
+
+def _assembly(build: Build, half: str) -> str:
+    from graphc.runtime.compiler import assembly
+
+    return f"# {half} of {describe(build.key)}, built for this machine\n{assembly(build.texts[half])}"
+
+
+def _either(names: Sequence[str]) -> str:
+    """Return a hint that lists what there is."""
+    return f"use {', '.join(map(repr, names[:-1]))} or {names[-1]!r}"

@@ -121,21 +121,55 @@ def compile_ahead(
     ]
 
 
-def ptx(schedule: Schedule, text: str, backward: bool, arch: int = 90) -> dict[str, str]:
-    """Return the PTX of every kernel of one half that Triton builds, by name; `text` is that half's.
+TEXTS = ("ttir", "ttgir", "llir", "ptx", "sass", "amdgcn")
+"""What Triton makes of a kernel, one after the other; the machine code is "sass", of an AMD device "amdgcn"."""
+
+
+def architecture(name: str) -> int | str:
+    """Return an architecture as Triton takes it: 90 for "sm_90", "gfx942" for itself.
 
     Raises:
-        TargetError: Triton interprets kernels in this process.
+        TargetError: it is none.
     """
-    return {name: str(compiled.asm["ptx"]) for name, compiled in _compile(schedule, text, backward, arch, True).items()}
+    if found := re.fullmatch(r"sm_(\d{2,3})a?", name):
+        return int(found[1])
+    if re.fullmatch(r"gfx[0-9a-f]{3,4}", name):
+        return name
+    raise TargetError(f"there is no architecture {name!r}", hint='use one such as "sm_80", "sm_90" or "gfx942"')
+
+
+def texts_ahead(schedule: Schedule, text: str, backward: bool, what: str, arch: int | str = 90) -> dict[str, str]:
+    """Return one of `TEXTS` of every kernel of a half that Triton builds, by name.
+
+    Args:
+        schedule: what `text` was emitted from.
+        text: of that half.
+        backward: which half.
+        what: one of `TEXTS`.
+        arch: see `architecture`.
+
+    Raises:
+        TargetError: the architecture has no such text, or Triton interprets kernels in this process.
+    """
+    amd = isinstance(arch, str)
+    if what in (("ptx", "sass") if amd else ("amdgcn",)):
+        other = 'ask for "amdgcn"' if amd else 'ask with arch="gfx942"'
+        raise TargetError(f"{arch if amd else f'sm_{arch}'} has no text {what!r}", hint=other)
+    built = _compile(schedule, text, backward, arch, True)
+    return {n: _disassembly(c)[1] if what == "sass" else str(c.asm[what]) for n, c in built.items()}
 
 
 def _compile(schedule: Schedule, text: str, backward: bool, arch: int | str, checks: bool) -> dict[str, Any]:
+    try:
+        import triton
+    except ImportError as absent:
+        raise TargetError(
+            "Triton is not installed, so that it cannot build kernels", hint="pip install triton"
+        ) from absent
     if interpreting():
         raise TargetError(
             "Triton interprets kernels in this process and cannot build them", None, "unset TRITON_INTERPRET"
         )
-    import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
@@ -153,11 +187,7 @@ def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:
     shared = int(compiled.metadata.shared)
     if isinstance(arch, str):
         return _amd_report(name, str(compiled.asm["amdgcn"]), shared)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernel.cubin"
-        path.write_bytes(compiled.asm["cubin"])
-        usage = _run("cuobjdump", "-res-usage", str(path))
-        assembly = _run("nvdisasm", "-c", str(path))
+    usage, assembly = _disassembly(compiled)
     return KernelReport(
         name=name,
         registers=_number(r"REG:(\d+)", usage),
@@ -167,6 +197,14 @@ def _report(name: str, compiled: Any, arch: int | str) -> KernelReport:
         **_accesses(_SASS, assembly),
         assembly=assembly,
     )
+
+
+def _disassembly(compiled: Any) -> tuple[str, str]:
+    """Return what a kernel for NVIDIA uses, as its tools print it, and its machine code."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(compiled.asm["cubin"])
+        return _run("cuobjdump", "-res-usage", str(path)), _run("nvdisasm", "-c", str(path))
 
 
 def _amd_report(name: str, assembly: str, shared: int) -> KernelReport:

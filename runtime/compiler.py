@@ -60,6 +60,21 @@ def try_compiler() -> Found:
     return Found(compiler, lines[1] if len(lines) > 1 else "unknown", _options(compiler)[0])
 
 
+def assembly(text: str) -> str:
+    """Return the assembly that the C compiler makes of a C `text`, with the very flags of `build`.
+
+    Raises:
+        TargetError: there is no C compiler, or it refuses the text.
+    """
+    compiler = find_compiler()
+    key = content_hash("assembly", text, version_of(compiler), " ".join((*FLAGS, *_extra())), _cpu())
+    return fetch(key, ".s", lambda path: _assemble(compiler, text, path)).read_text()
+
+
+def _assemble(compiler: tuple[str, ...], text: str, path: Path) -> None:
+    _translate(compiler, text, path, "-S", "-fno-asynchronous-unwind-tables")
+
+
 def find_compiler() -> tuple[str, ...]:
     """Return the command of the C compiler: $CC, or the first of gcc, clang and cc that is installed."""
     wanted = os.environ.get("CC")
@@ -71,10 +86,13 @@ def find_compiler() -> tuple[str, ...]:
 
 
 def _compile(compiler: tuple[str, ...], text: str, path: Path) -> None:
+    _translate(compiler, text, path, *_options(compiler)[1], "-lm")
+
+
+def _translate(compiler: tuple[str, ...], text: str, path: Path, *last: str) -> None:
     source = path.with_suffix(".c")
     source.write_text(text)
-    options, libraries = _options(compiler)
-    done = _run(compiler, *FLAGS, *options, *_extra(), str(source), "-o", str(path), *libraries, "-lm")
+    done = _run(compiler, *FLAGS, *_options(compiler)[0], *_extra(), str(source), "-o", str(path), *last)
     if done.returncode != 0:
         raise TargetError(f"{' '.join(compiler)} cannot build a kernel:\n{done.stderr.strip()}", hint=HINT)
 

@@ -224,15 +224,17 @@ class Model(SynapseControls):
         """
         return self._compiler.inspect(self).graph(stage, **key)
 
-    def source(self, half: str = "forward", what: str | None = None, **key: Any) -> str:
+    def source(self, half: str = "forward", what: str | None = None, *, arch: str = "sm_90", **key: Any) -> str:
         """Return the generated text of a half, or of the "traces" of an online rule; its first line names the key.
 
         Args:
             half: "forward", "backward" or "traces".
-            what: None for the model's target; "c", "triton" or "ptx".
+            what: None for the text of the model's target; "c" or "triton" for that of another; "asm" for the assembly
+                of target "c"; "ttir", "ttgir", "llir", "ptx", "sass" or "amdgcn" for what Triton makes for `arch`.
+            arch: an architecture such as "sm_90" or "gfx942".
             key: `record`, `gradients` and `target`; the key used last without them.
         """
-        return self._compiler.inspect(self).source(half, what, **key)
+        return self._compiler.inspect(self).source(half, what, arch=arch, **key)
 
     def explain(self, *, steps: int = 1, batch_size: int = 1, latex: bool = False, **key: Any) -> str:
         """Return in words what this model computes and how: semantics card, equations, kernels, what backward keeps.

@@ -29,6 +29,7 @@ NOT_COMPARED = (
     *("test_errors", "test_errors_declaration", "test_errors_online", "test_errors_plasticity", "test_errors_synapses"),
     *("test_online", "test_online_zoo", "test_readme", "test_rewiring", "test_traces", "test_tune", "test_options"),
     *("test_cli_verify", "test_planted_faults", "test_cli_tune"),
+    *("test_cli_inspect", "test_inspect_page", "test_override"),
 )
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -110,6 +110,24 @@ def test_ptx_is_built_without_a_gpu(model):
         model.source("forward", "ptx", target="c")
 
 
+@pytest.mark.ahead
+def test_every_step_of_triton_can_be_read(model):
+    found = {what: model.source("forward", what) for what in ("ttir", "ttgir", "llir", "sass")}
+    assert "tt.func public @forward_1" in found["ttir"] and "ttg." in found["ttgir"]
+    assert "define" in found["llir"] and "EXIT" in found["sass"]
+    with pytest.raises(gc.TargetError, match=r"sm_90 has no text 'amdgcn'\n  hint: ask with arch=\"gfx942\""):
+        model.source("forward", "amdgcn")
+
+
+def test_assembly_is_that_of_the_compiler_with_its_flags(model, monkeypatch):
+    from graphc.runtime import compiler
+
+    text = model.source("forward", "asm")
+    assert text.startswith("# forward of target c") and "forward_1:" in text and "\tret" in text
+    monkeypatch.setenv("GRAPHC_CFLAGS", "-O0")
+    assert compiler.assembly(model.source("forward", "c")) not in text
+
+
 @pytest.mark.interpret
 def test_ptx_is_refused_where_triton_interprets(model):
     with pytest.raises(gc.TargetError, match="unset TRITON_INTERPRET"):
@@ -119,8 +137,12 @@ def test_ptx_is_refused_where_triton_interprets(model):
 def test_text_that_is_not_there_is_refused(model):
     with pytest.raises(gc.GraphcError, match="no source 'gradients'"):
         model.source("gradients")
-    with pytest.raises(gc.GraphcError, match="no text 'sass'"):
-        model.source("forward", "sass")
+    with pytest.raises(gc.GraphcError, match=r"no text 'sas' of a kernel\n  hint: did you mean 'sass'"):
+        model.source("forward", "sas")
+    with pytest.raises(gc.TargetError, match=r"no architecture 'h100'\n  hint: use one such as"):
+        model.source("forward", "ttir", arch="h100")
+    with pytest.raises(gc.TargetError, match="target 'triton' has no assembly"):
+        model.source("forward", "asm", target="triton")
     with pytest.raises(gc.GraphcError, match=r"no backward kernels: .*\n  hint: ask with gradients=True"):
         model.source("backward", gradients=False, target="c")
     with pytest.raises(gc.TargetError, match="'reference' interprets the IR"):
