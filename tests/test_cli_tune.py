@@ -13,8 +13,10 @@ import torch
 from click.testing import CliRunner
 
 from graphc.cli.main import graphc
+from graphc.cli.network import load
 from graphc.runtime.tune.database import Database
 from graphc.runtime.tune.trial import ModelTrial
+from graphc.tune import rank
 
 from .models.tuning import entry
 
@@ -120,11 +122,10 @@ def test_a_dry_run_ranks_candidates_and_says_why_each_died(monkeypatch):
 def test_a_dry_run_builds_the_most_promising(monkeypatch):
     tiles = [{"block": 128, "unroll": 2, "warps": 4}, {"block": 4096, "warps": 2}]
     monkeypatch.setattr("graphc.runtime.tune.space.changes", lambda call: tiles)
-    document = json.loads(run("zoo:LIF", "--dry-run", "--steps", "50", "--json").stdout)
-    found = {str(c["options"]): c for c in document["candidates"]}
-    assert "registers per thread" in found[str(tiles[1])]["why"]
+    found = {str(one.options): one for one in rank(load("zoo:LIF").network, steps=50, budget=300)}
+    assert "registers per thread" in found[str(tiles[1])].why
     for options in ({}, tiles[0]):
-        assert found[str(options)]["why"] == "" and 16 <= found[str(options)]["registers"] <= 255
+        assert found[str(options)].alive and 16 <= found[str(options)].registers <= 255
 
 
 @pytest.mark.parametrize(
