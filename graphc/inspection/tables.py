@@ -16,7 +16,7 @@ def tiles(report: Report) -> Markup:
     network = report.network
     loops = [c for c in report.costs if c.neurons]
     forward = [c for c in loops if c.half == "forward"]
-    synapses = sum(c.synapses or 0 for c in network.connections)
+    synapses = sum(c.synapses for c in network.connections)
     neurons = max(network.neurons, 1)
     found = [
         (f"{network.neurons:,}", f"neurons in {_count(len(network.populations), 'population')}"),
