@@ -128,6 +128,37 @@ def test_what_an_expression_costs():
     assert {e: expression_operations(e) for e in counted} == counted
 
 
+def test_synapses_are_counted_in_every_kind_of_connectivity():
+    import graphc as gc
+    from graphc.inspection.network import network_of
+
+    net = gc.Network(dt=1)
+    net.input("x", (2, 8, 8))
+    net.population("c", gc.zoo.LIF, (3, 6, 6))
+    net.population("d", gc.zoo.LIF, 108)
+    kinds = {
+        "conv": gc.Conv2d(3),
+        "blocks": gc.Blocks(4),
+        "sparse": gc.Sparse(indices=([0, 1, 2], [5, 6, 7])),
+        "one": gc.OneToOne(),
+        "others": gc.AllButSelf(),
+        "drawn": gc.Sparse(0.5, seed=1, layout="procedural"),
+    }
+    for name, kind in kinds.items():
+        weight = 0.1 if name == "drawn" else None
+        net.connect("x" if name == "conv" else "d", "c" if name == "conv" else "d", connectivity=kind, name=name,
+                    delay=1, weight=weight, learn=name != "drawn")  # fmt: skip
+    found = {c.name: c.synapses for c in network_of(net).connections}
+    assert found == {
+        "conv": 108 * 18,
+        "blocks": 4 * 27 * 27,
+        "sparse": 3,
+        "one": 108,
+        "others": 108 * 107,
+        "drawn": 5832,
+    }
+
+
 def test_override_texts_are_written_where_they_are_read(folder):
     found = run("mine.py:net", "--override-dir", "mine")
     assert found.exit_code == 0 and "GRAPHC_OVERRIDE=mine" in found.output

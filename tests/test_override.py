@@ -52,6 +52,13 @@ def test_an_edited_kernel_runs_and_says_so(written):
     torch.testing.assert_close(doubled, 2 * run())
 
 
+def test_an_edited_text_keeps_the_name_under_which_it_is_read(written):
+    written.write_text(written.read_text() + "// edited\n")
+    with pytest.warns(gc.GraphcWarning, match="runs in place of"):
+        sources = texts_of(gc.compile(network(), target="c").build(gradients=False))
+    assert [(s.override, s.text.endswith("// edited\n")) for s in sources] == [(written.name, True)]
+
+
 def test_a_file_without_a_hash_replaces_that_half_of_every_model(written):
     text = written.read_text()
     written.rename(written.with_name("forward.c"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -16,6 +17,7 @@ from graphc.network import Network
 from graphc.passes.footprint import bytes_of
 from graphc.runtime import Model
 from graphc.runtime.build import Build
+from graphc.runtime.loading import emit
 from graphc.runtime.override import override_name
 
 from .cost import costs
@@ -124,8 +126,9 @@ def texts_of(build: Build) -> list[SourceInfo]:
     schedule = build.schedule
     if schedule is None:
         return []
+    generated = emit(schedule) if os.environ.get("GRAPHC_OVERRIDE") else build.texts
     found = [
-        source_of(schedule, half, text, override_name(schedule, half, text))
+        source_of(schedule, half, text, override_name(schedule, half, generated[half]))
         for half, text in build.texts.items()
         if schedule.half(half == "backward")
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import sympy
 
@@ -135,13 +134,9 @@ def product_of(schedule: Schedule, node: Node) -> float:
         return 2.0 * math.prod(sizes[a] for a in node.result.type.axes)
     if isinstance(node, Reduce):
         return float(math.prod(sizes[a] for a in node.operands[0].type.axes))
-    if isinstance(node, (Synapses, DelayedSynapses)):
-        return 2.0 * max(_counts(schedule, node), default=0)
+    if isinstance(node, Synapses):
+        pairs = math.prod(sizes[a] for a in node.synapse_axes) * (node.drawn.probability if node.drawn else 1.0)
+        return pairs * (expression_operations(node.expr) + 1)
+    if isinstance(node, DelayedSynapses):
+        return 2.0 * math.prod(sizes[a] for a in node.tables[1].type.axes)
     return 0.0
-
-
-def _counts(schedule: Schedule, node: Node) -> Iterator[int]:
-    """Yield the elements of the operands and the result that are kept per synapse."""
-    for value in (*node.operands, node.result):
-        if not value.type.batched or len(value.type.axes) > 1:
-            yield math.prod(schedule.sizes[a] for a in value.type.axes)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import sympy
 
 from graphc.connection import Connection
-from graphc.connectivity import Sparse
+from graphc.connectivity import Dense, Sparse
 from graphc.network import Network, Population
 
 from .report import ConnectionInfo, NetworkInfo, PopulationInfo, Where
@@ -52,7 +51,10 @@ def _connection(c: Connection) -> ConnectionInfo:
 
 
 def _synapses(c: Connection) -> int:
-    """Return how many synapses there are; of those drawn at every spike about how many."""
-    if isinstance(c.connectivity, Sparse) and not c.connectivity.procedural:
-        return math.prod(c.weight_shape)
-    return c.connectivity.fan_in(c.source, c.sink, c.shared or c.name) * int(c.sink.size)
+    """Return how many synapses there are; of those drawn at every spike, how many on average."""
+    pairs = int(c.source.size) * int(c.sink.size)
+    if isinstance(c.connectivity, Dense):
+        return pairs
+    if isinstance(c.connectivity, Sparse) and c.connectivity.procedural:
+        return round(pairs * (c.connectivity.probability or 0.0))
+    return len(c.synapses.pre)

@@ -33,11 +33,8 @@ def passes(report: Report) -> list[Markup]:
             class_="about",
         )
         panels.append((head, tag("div", about, text, class_="stage")))
-    made = tabs("pass", "Passes in order", panels)
-    made = Markup(made.replace('class="tabs"', 'class="line"', 1))
-    for stage in report.stages:
-        if not stage.changed:
-            made = Markup(made.replace(f'id="pass-{stage.index}-tab"', f'id="pass-{stage.index}-tab" class="idle"', 1))
+    idle = [stage.index for stage in report.stages if not stage.changed]
+    made = tabs("pass", "Passes in order", panels, look="line", idle=idle)
     return [tag("p", LEAD, class_="lead"), made]
 
 

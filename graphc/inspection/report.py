@@ -69,7 +69,7 @@ class ConnectionInfo:
     post: str
     target: str
     kind: str
-    synapses: int | None
+    synapses: int
     delays: tuple[int, int]
     rule: str | None
     learned: bool

@@ -16,7 +16,7 @@ def tiles(report: Report) -> Markup:
     network = report.network
     loops = [c for c in report.costs if c.neurons]
     forward = [c for c in loops if c.half == "forward"]
-    synapses = sum(c.synapses or 0 for c in network.connections)
+    synapses = sum(c.synapses for c in network.connections)
     neurons = max(network.neurons, 1)
     found = [
         (f"{network.neurons:,}", f"neurons in {_count(len(network.populations), 'population')}"),
@@ -90,7 +90,8 @@ def kernels(report: Report) -> list[Markup]:
         f"Counted from the schedule, for a call of {report.memory.steps} steps and {report.memory.batch} samples. A "
         f"function such as exp counts as {FUNCTION} operations; products count two operations per synapse as if every "
         "source were active, and event-driven ones do the part that spikes. A dot is the most that a kernel can reach "
-        f"on this machine. Rates of {report.machine.name}: {report.machine.source}."
+        f"on this machine; dots that would cover each other hang below. Rates of {report.machine.name}: "
+        f"{report.machine.source}."
     )
     numbered = [c for c in report.costs if c.intensity > 0]
     rows = [_cost(c, numbered.index(c) + 1 if c in numbered else None) for c in report.costs]

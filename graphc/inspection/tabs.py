@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .markup import Markup, join, tag
 
 
-def tabs(prefix: str, label: str, panels: Sequence[tuple[object, Markup]], body: str = "") -> Markup:
+def tabs(
+    prefix: str,
+    label: str,
+    panels: Sequence[tuple[object, Markup]],
+    body: str = "",
+    look: str = "tabs",
+    idle: Collection[int] = (),
+) -> Markup:
     """Return tabs over panels; the first one is open.
 
     Args:
@@ -15,11 +22,14 @@ def tabs(prefix: str, label: str, panels: Sequence[tuple[object, Markup]], body:
         label: what the tabs choose, for those who cannot see them.
         panels: title and content of each.
         body: class of the panels, "body" for one that scrolls.
+        look: class of the list of tabs.
+        idle: numbers of tabs with little behind them.
     """
     heads = [
         tag(
             "button", title, type="button", role="tab", id=f"{prefix}-{k}-tab", aria_controls=f"{prefix}-{k}",
             aria_selected="true" if k == 0 else "false", tabindex="0" if k == 0 else "-1",
+            class_="idle" if k in idle else None,
         )
         for k, (title, _) in enumerate(panels)
     ]  # fmt: skip
@@ -28,4 +38,4 @@ def tabs(prefix: str, label: str, panels: Sequence[tuple[object, Markup]], body:
             class_=body or None)
         for k, (_, content) in enumerate(panels)
     ]  # fmt: skip
-    return join([tag("div", *heads, role="tablist", aria_label=label, class_="tabs"), *contents])
+    return join([tag("div", *heads, role="tablist", aria_label=label, class_=look), *contents])
