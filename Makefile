@@ -5,6 +5,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+marked = $(shell grep -l "mark\.$(1)" tests/test_*.py)
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
 
@@ -36,9 +37,9 @@ demo: setup
 # by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.
 test: setup $(OLDEST)/.ready
 	$(PYTEST) -m "not interpret and not gpu"
-	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret"
+	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret" $(call marked,interpret)
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
-	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead"
+	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead" $(call marked,ahead)
 
 $(OLDEST)/.ready: .venv/.ready
 	$(PIP) --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
