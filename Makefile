@@ -5,13 +5,18 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+marked = $(shell grep -l "mark\.$(1)" tests/test_*.py)
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
+
+# What pip does not compile, Python does as it is imported: a twentieth of it, and never again.
+PIP := $(BIN)/python -m pip install -q --no-compile
 
 .PHONY: setup demo test lint dev bench peers gpu static
 
 # Threads that wait in a loop slow everything down on a machine that others use too.
 demo test: export OMP_WAIT_POLICY ?= passive
+demo test: export PYTHONDONTWRITEBYTECODE :=
 
 setup: .venv/.ready
 
@@ -19,10 +24,10 @@ setup: .venv/.ready
 # one that pip already knows, one from TORCH_INDEX, and where there is none for this machine, whatever the registry has.
 .venv/.ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q "torch==$(TORCH)+cpu" \
-	  || $(BIN)/python -m pip install -q --index-url $(TORCH_INDEX) "torch==$(TORCH)+cpu" \
-	  || $(BIN)/python -m pip install -q "torch==$(TORCH)"
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	$(PIP) "torch==$(TORCH)+cpu" \
+	  || $(PIP) --index-url $(TORCH_INDEX) "torch==$(TORCH)+cpu" \
+	  || $(PIP) "torch==$(TORCH)"
+	$(PIP) -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: setup
@@ -32,12 +37,12 @@ demo: setup
 # by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.
 test: setup $(OLDEST)/.ready
 	$(PYTEST) -m "not interpret and not gpu"
-	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret"
+	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret" $(call marked,interpret)
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
-	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead"
+	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead" $(call marked,ahead)
 
 $(OLDEST)/.ready: .venv/.ready
-	$(BIN)/python -m pip install -q --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
+	$(PIP) --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
 	touch $@
 
 lint: setup

@@ -56,7 +56,7 @@ class Map(Node):
 
     def verify(self) -> None:
         Node.verify(self)
-        if (read := {v.name for v in self.operands}) != (used := {str(s) for s in self.expr.free_symbols}):
+        if (read := {v.name for v in self.operands}) != (used := {s.name for s in self.expr.free_symbols}):
             self.fail(f"reads {sorted(read)} but its expression uses {sorted(used)}")
 
     def substitute(self, new: Mapping[Value, Value]) -> Map:

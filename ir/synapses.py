@@ -77,10 +77,10 @@ class Synapses(Node):
                 self.fail(f"reads %{value.name} of axes {value.type.axes} as {role}, which has {axes[role]}")
             if role == "synapse" and value.type.batched and self.over == "batch":
                 self.fail(f"reads %{value.name}, one number per synapse and sample, which a Map multiplies")
-        used = {str(s) for s in self.expr.free_symbols}
+        used = {s.name for s in self.expr.free_symbols}
         if self.drawn is not None and (self.listed or "synapse" in self.roles or self.over == "batch"):
             self.fail("draws its synapses, and reads a number of each")
-        if used != {str(slot(k)) for k in range(len(self.roles))}:
+        if used != {slot(k).name for k in range(len(self.roles))}:
             self.fail(f"has {len(self.roles)} operands but its expression uses {sorted(used)}")
 
     def silent(self) -> int | None:

@@ -22,6 +22,13 @@ BUILT_AS_USERS_DO = (
     "test_cpu_suite",
 )
 
+# Files that claim nothing of kernels: of what torch does around them, of chunks and states. -O0 halves it once more.
+BUILT_PLAINLY = (
+    *("test_autograd_op", "test_checkpoint", "test_footprint", "test_learned_delay", "test_module"),
+    *("test_online", "test_online_zoo", "test_state"),
+    *("test_cli_tune", "test_cli_verify", "test_cli_bench", "test_cli_inspect", "test_options", "test_tune"),
+)
+
 # Files that claim nothing of passes, and whose programs other files compare before and after every pass.
 NOT_COMPARED = (
     *("test_cli", "test_cli_bench", "test_cli_doctor", "test_cli_zoo"),
@@ -30,6 +37,7 @@ NOT_COMPARED = (
     *("test_online", "test_online_zoo", "test_readme", "test_rewiring", "test_traces", "test_tune", "test_options"),
     *("test_cli_verify", "test_planted_faults", "test_cli_tune"),
     *("test_cli_inspect", "test_inspect_page", "test_override"),
+    *("test_autograd_op", "test_checkpoint", "test_footprint", "test_state"),
 )
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -69,9 +77,11 @@ def compared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def optimised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build with all optimisations where a file asks for them."""
+    """Build with all optimisations, or with none, where a file asks for it."""
     if request.path.stem in BUILT_AS_USERS_DO:
         monkeypatch.delenv("GRAPHC_CFLAGS", raising=False)
+    elif request.path.stem in BUILT_PLAINLY:
+        monkeypatch.setenv("GRAPHC_CFLAGS", "-O0")
 
 
 @pytest.fixture(autouse=True)
