@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 STEPS, CHUNK = 16, 5  # the last chunk is shorter
 FULL = 6  # steps, of one sample, with all traces
 CLOSE = 1e-9  # float64, relative to the largest entry of a gradient
-LARGEST = 1 << 21  # traces per sample of real-time recurrent learning
+LARGEST = 1 << 19  # traces per sample of real-time recurrent learning
 PAST = "of another neuron's past"
 
 
