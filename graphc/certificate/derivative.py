@@ -102,7 +102,11 @@ def check_derivative(run: Recorded) -> Certificate:
         return Certificate(title, (not_applicable("every leaf", "dot product", "nothing is learned"),))
     adjoint, here = smooth.adjoint(), smooth.loss(smooth.outputs())
     rows = []
+    events = {c.pre for c in run.network.connections.values() if c.rule is not None}
     for number, name in enumerate(smooth.leaves):
+        if name in events:
+            rows.append(not_applicable(name, "dot product", "a learning rule takes what is not 0 in it for events"))
+            continue
         rows += _leaf(smooth, name, adjoint[name], here, number)
     return Certificate(title, tuple(rows))
 
