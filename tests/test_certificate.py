@@ -5,6 +5,9 @@ import torch
 
 import graphc as gc
 from graphc.certificate import Certificate, certify
+from graphc.certificate.lockstep import distance
+from graphc.certificate.reference import Traces
+from graphc.certificate.rounding import measure_rounding
 
 v, x = gc.state("v"), gc.input("x")
 tau = gc.param("tau", 8.0, learn=True, per="neuron", min=1.0)
@@ -87,3 +90,28 @@ def test_a_network_without_inputs_and_gradients_is_certified():
     certificate = gc.compile(net, learn=None).verify(steps=20, batch_size=2)
     assert {row.what for row in certificate.rows} == {"spikes", "values", "liveness"}
     assert all(row.ok for row in certificate.rows if row.what != "liveness"), str(certificate)
+
+
+def traces(**sequences):
+    return Traces({n.replace("__", "."): y.reshape(-1, 1, 1) for n, y in sequences.items()}, {}, {})
+
+
+def test_what_rounding_does_to_the_reference_is_allowed_near_there_alone():
+    v = torch.linspace(0, 1, 20, dtype=torch.float64)
+    rounded = v.clone()
+    rounded[3] += 1e-3
+    rounding = measure_rounding(traces(hid__v=rounded), traces(hid__v=v), [])
+    same = torch.ones(20, 1, dtype=torch.bool)
+    for step, ok in ((3, True), (6, True), (7, False), (19, False)):
+        wrong = v.clone()
+        wrong[step] += 5e-3
+        pair = (y.reshape(-1, 1, 1) for y in (wrong, v))
+        assert distance("hid.v", "values", *pair, same, 1e-4, rounding).ok is ok, step
+
+
+def test_nothing_is_compared_after_the_reference_itself_parts_in_float32():
+    z = torch.zeros(6, dtype=torch.float64)
+    late = z.clone()
+    late[4] = 1
+    rounding = measure_rounding(traces(hid__spike=late), traces(hid__spike=z), ["hid"])
+    assert rounding.same.flatten().tolist() == [True] * 4 + [False] * 2

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 STEPS, CHUNK = 16, 5  # the last chunk is shorter
 FULL = 6  # steps, of one sample, with all traces
 CLOSE = 1e-9  # float64, relative to the largest entry of a gradient
-LARGEST = 1 << 21  # traces per sample of real-time recurrent learning
+LARGEST = 1 << 19  # traces per sample of real-time recurrent learning
 PAST = "of another neuron's past"
 
 
@@ -157,7 +157,8 @@ def _gradients(
     state["t"] = torch.tensor(run.steps)
     if len(inputs) == 1:
         (inputs,) = inputs.values()
-    done = model.run(inputs if run.inputs else None, state=state, steps=None if run.inputs else steps)
+    free = None if run.inputs else steps, None if run.inputs else batch
+    done = model.run(inputs if run.inputs else None, state=state, steps=free[0], batch_size=free[1])
     outputs = done.output.values() if isinstance(done.output, dict) else (done.output,)
     loss = torch.zeros((), dtype=torch.float64)
     for number, y in enumerate(outputs):

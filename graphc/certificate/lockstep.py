@@ -27,11 +27,13 @@ class Paths:
     explain: torch.Tensor
 
 
-def lockstep(target: Traces, reference: Traces, spiking: Sequence[str], rounding: float) -> tuple[list[Row], Paths]:
+def lockstep(
+    target: Traces, reference: Traces, spiking: Sequence[str], tolerance: float, rounding: Rounding = NONE
+) -> tuple[list[Row], Paths]:
     """Compare spikes one by one; return a row per population, and where the paths are the same.
 
-    Two runs part rightly where the first spike that differs has a condition within `rounding` of 0, relative to the
-    range of that condition.
+    Two runs part rightly where the first spike that differs has a condition within `tolerance` of 0, relative to the
+    range of that condition, or within what `rounding` does to it, or where the reference itself has parted.
     """
     import torch
 
@@ -45,6 +47,8 @@ def lockstep(target: Traces, reference: Traces, spiking: Sequence[str], rounding
         apart |= where.any(dim=2)
     same = apart.cumsum(0) == 0
     first = apart & (apart.cumsum(0) == 1)
+    if rounding.same is not None:
+        same, first = same & rounding.same, first & rounding.same
     wrong, rows = torch.zeros_like(apart), []
     for name in spiking:
         begin = differs[name] & first.unsqueeze(2)
@@ -54,12 +58,13 @@ def lockstep(target: Traces, reference: Traces, spiking: Sequence[str], rounding
             rows.append(Row(name, "spikes", f"{spikes} spikes, none differs in lockstep"))
             continue
         relative = condition / condition.max()
-        wrong |= (begin & ~(relative <= rounding)).any(dim=2)
+        begins_wrong = begin & ~((relative <= tolerance) | (condition <= rounding.of(f"{name}.spike{CONDITION}")))
+        wrong |= begins_wrong.any(dim=2)
         worst = float(relative[begin].max())
         step = int(begin.any(dim=2).any(dim=1).nonzero()[0])
         count = int(begin.any(dim=2).sum())
         found = f"{count} samples part, first at step {step}, |condition| {worst:.1e} of its range"
-        rows.append(Row(name, "spikes", found, worst <= rounding))
+        rows.append(Row(name, "spikes", found, not begins_wrong.any()))
         first = first & ~begin.any(dim=2)  # what differs at the same step downstream follows from this
     return rows, Paths(same, same | wrong)
 
