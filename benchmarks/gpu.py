@@ -1,4 +1,4 @@
-"""The GPU suite: ``python -m benchmarks.gpu [g1 g2 g4 g5 g6]`` (make gpu), or ``--dry-run`` on a machine without one.
+"""The GPU suite: ``python -m benchmarks.gpu [g1 g2 g4 g5 g6 g7]`` (make gpu), or ``--dry-run`` on a machine without one.
 
 Needs torch, Triton and graphc, no network and no peers' environments; JAX takes part where it is installed and sees
 the GPU. Every row is checked against a peer first, then timed in alternation. A row that fails is written as failed,
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6
+from benchmarks import gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6, gpu_g7
 from benchmarks.gpu_device import LARGEST, copy_rate, matrix_rate
 from benchmarks.gpu_jax import Jax, installed
 from benchmarks.gpu_suite import FAILURES, Bench, Job, run_job
 from benchmarks.report import RESULTS, Row, write
 
-WORKS = {"g1": gpu_g1, "g2": gpu_g2, "g4": gpu_g4, "g5": gpu_g5, "g6": gpu_g6}
+WORKS = {"g1": gpu_g1, "g2": gpu_g2, "g4": gpu_g4, "g5": gpu_g5, "g6": gpu_g6, "g7": gpu_g7}
 SHOWN = (
     "rate",
     "us per step",

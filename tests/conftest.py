@@ -26,7 +26,7 @@ BUILT_AS_USERS_DO = (
 BUILT_PLAINLY = (
     *("test_autograd_op", "test_checkpoint", "test_footprint", "test_learned_delay", "test_module"),
     *("test_online", "test_online_zoo", "test_state"),
-    *("test_cli_tune", "test_cli_verify", "test_cli_bench", "test_cli_inspect", "test_options", "test_tune"),
+    *("test_cli_tune", "test_cli_verify", "test_cli_bench", "test_cli_inspect", "test_tune"),
 )
 
 # Files that claim nothing of passes, and whose programs other files compare before and after every pass.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import graphc as gc
-from benchmarks import gpu, gpu_cells, gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6, gpu_jax, gpu_suite
+from benchmarks import gpu, gpu_cells, gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6, gpu_g7, gpu_jax, gpu_suite
 from benchmarks.gpu_peers import cuba_step, lif_step, loop_over, recording_loop, trained
 from benchmarks.gpu_predict import Loop, count_loop, loops_of, moved_bytes, plan_of, step_microseconds
 from benchmarks.gpu_suite import Bench, Job, LeftOut, Peers, assert_equal_work, relative_error, run_job, timed_row
@@ -119,8 +119,8 @@ def test_a_dry_run_builds_the_kernels(capsys, monkeypatch):
 
 
 def test_every_row_has_a_title_of_its_own_and_a_target():
-    jobs = [job for module in (gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6) for job in module.jobs()]
-    assert len({job.title for job in jobs}) == len(jobs) == 29
+    jobs = [job for module in (gpu_g1, gpu_g2, gpu_g4, gpu_g5, gpu_g6, gpu_g7) for job in module.jobs()]
+    assert len({job.title for job in jobs}) == len(jobs) == 31
     assert all(job.target for job in jobs)
 
 
