@@ -1,4 +1,4 @@
-"""The GPU suite: ``python -m benchmarks.gpu [g1 g2 g4 g5 g6 g7]`` (make gpu), or ``--dry-run`` on a machine without one.
+"""The GPU suite: ``python -m benchmarks.gpu [g1 ... g7]`` (make gpu), or ``--dry-run`` on a machine without one.
 
 Needs torch, Triton and graphc, no network and no peers' environments; JAX takes part where it is installed and sees
 the GPU. Every row is checked against a peer first, then timed in alternation. A row that fails is written as failed,

@@ -20,7 +20,14 @@ from graphc.runtime.tune.predict import MACHINES, predict_ms
 
 TARGET = "never slower than the defaults, 1.1x somewhere"
 BUDGET = 25.0  # seconds of one search
-TRIES = ({"unroll": 8}, {"block": 1024}, {"warps": 8}, {"columns": 64}, {"rows": 32})
+TRIES = (
+    {"unroll": 1},
+    {"block": 1024, "warps": 2},
+    {"columns": 64},
+    {"rows": 32},
+    {"ahead": 1},
+    {"strategy": "stepwise"},
+)
 """Candidates whose predicted times a dry run prints."""
 
 

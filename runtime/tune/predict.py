@@ -51,10 +51,11 @@ MACHINES = {
 """Machines by architecture: rates that copies and products of torch reach, not those of the data sheet."""
 
 LOAD = 0.6  # us from the launch of a load to its use, once per block of unrolled steps
-RESIDENT_STEP = 1.1  # us of a step of 128 neurons: exchange through shared memory, a chain of tensor instructions
-TILE_STEP = 0.9  # us for each further 128 rows of a weight matrix that one program multiplies
-SHARED_STEP = 0.45  # the same where the warps of a program share the terms out
-BARRIER = 1.9  # us of a barrier through L2, and of what the other programs wrote
+RESIDENT_STEP = 1.2  # us of a step of 128 neurons: exchange through shared memory, a chain of tensor instructions
+TILE_STEP = 1.2  # us for each further 128 rows of a weight matrix that one program multiplies
+SHARED_STEP = 0.42  # the same where the warps of a program share the terms out
+BARRIER = 0.75  # us of a barrier through L2, and of what the other programs wrote
+REVERSE = {"resident": 0.9, "cooperative": 0.7}  # time of a reverse step over that of a forward one
 LAUNCH = 2.2  # us of one kernel of a replayed graph
 START = 4.0  # us of a launch outside of a loop
 FIXED = 24  # registers for addresses, masks and counters
@@ -71,7 +72,8 @@ def kernel_us(plan: Schedule, kernel: Kernel, machine: Machine, steps: int, batc
         return START + _product_us(plan, kernel, machine, steps, batch)
     moved = traffic(plan, kernel) * steps * batch / machine.copy_gb_s / 1e3
     own = {"elementwise": _elementwise, "resident": _resident, "cooperative": _cooperative, "stepwise": _stepwise}
-    return START + max(moved, own[kernel.strategy](plan, kernel, machine, steps, batch))
+    steady = own[kernel.strategy](plan, kernel, machine, steps, batch)
+    return START + max(moved, steady * (REVERSE.get(kernel.strategy, 1.0) if kernel.backward else 1.0))
 
 
 def _product_us(plan: Schedule, kernel: Kernel, machine: Machine, steps: int, batch: int) -> float:
