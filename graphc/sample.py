@@ -41,14 +41,16 @@ def from_file(network: Network, path: Path) -> Inputs:
     Raises:
         GraphcError: the file holds something else, or another number of inputs or neurons.
     """
+    import zipfile
+
     import numpy as np
     import torch
 
     try:
         read = np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
+        arrays = dict(read) if hasattr(read, "files") else dict.fromkeys(network.inputs, read)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise GraphcError(f"cannot read inputs from {path}: {error}", hint="save them by numpy.save") from error
-    arrays = dict(read) if hasattr(read, "files") else dict.fromkeys(network.inputs, read)
     if set(arrays) != set(network.inputs) or (len(arrays) > 1 and not hasattr(read, "files")):
         raise GraphcError(
             f"{path} holds {', '.join(arrays)}, and the network has the inputs {', '.join(network.inputs) or 'none'}",
@@ -59,5 +61,7 @@ def from_file(network: Network, path: Path) -> Inputs:
         size = network.inputs[name].size
         if array.ndim != 3 or array.shape[2] != size:
             raise GraphcError(f"input '{name}' in {path} has shape {array.shape}, and must be (T, B, {size})")
+        if array.dtype.kind not in "bfiu":
+            raise GraphcError(f"input '{name}' in {path} is of {array.dtype}, no real numbers")
         found[name] = torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32))
     return found

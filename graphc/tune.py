@@ -100,7 +100,7 @@ def tune(
     from graphc.runtime.tune.space import changes
     from graphc.runtime.tune.trial import ModelTrial, agree
 
-    if not isinstance(budget, (int, float)) or budget <= 0:
+    if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not 0 < budget < float("inf"):
         raise GraphcError(f"budget={budget!r} is no positive number of seconds", Loc.caller())
     if target == "reference":
         raise TargetError("target 'reference' interprets the program: it has no schedule", Loc.caller(), 'use "c"')
@@ -114,13 +114,15 @@ def tune(
         first = compile_network(network, learn=learn, target=target, dtype=dtype, precision=precision, schedule={})
     first.to(where)
     length, samples = _sizes(given, steps, batch_size)
+    if length == 0 or samples == 0:
+        raise GraphcError(f"a call of {length} steps and {samples} samples runs no kernel", Loc.caller())
 
     def make(options: Options) -> ModelTrial:
         model = copy.deepcopy(first)  # the same weights; what the passes made is shared
         model._options = replace(first._options, schedule=tuple(sorted(options.items())))
         return ModelTrial(model, given, length, samples)
 
-    kind = precision or str(first.dtype).removeprefix("torch.")
+    kind = precision if precision not in (None, "float32") else str(first.dtype).removeprefix("torch.")
     search = Search(make, lambda found, wanted: agree(kind, found, wanted), seed, float(budget))
     if progress is not None:
         search.report = progress
@@ -195,9 +197,11 @@ def _sizes(inputs: Any, steps: int | None, batch: int | None) -> tuple[int, int]
     for tensor in tensors:
         if isinstance(tensor, torch.Tensor) and tensor.dim() > 1:
             return int(tensor.shape[0]), int(tensor.shape[1])
+    if inputs is not None:
+        raise GraphcError("example_input is no tensor (T, B, N), nor a dict of such by name", Loc.caller())
     if steps is None:
         raise GraphcError("a network without inputs is tuned for a number of steps", Loc.caller(), "steps=1000")
-    return steps, batch or 1
+    return steps, 1 if batch is None else batch
 
 
 def rank(

@@ -22,14 +22,14 @@ class Option:
         targets: that know it.
         least: of a number.
         most: of a number.
-        values: that a text may have; empty for a number.
+        values: that it may have, a text or one of few numbers; empty for a number within limits.
         half: each half of a call may have its own.
     """
 
     targets: tuple[str, ...]
     least: int = 1
     most: int = 1
-    values: tuple[str, ...] = ()
+    values: tuple[int | str, ...] = ()
     half: bool = True
 
 
@@ -47,7 +47,7 @@ OPTIONS: Mapping[str, Option] = {
     "neurons": Option(C, 64, 1 << 20),  # of a chunk whose states stay in cache
     "packed": Option(C, 0, 1),  # matrices of dense products are copied, so that their columns lie together
     "dense_rows": Option(C, 1, 8),  # rows of a dense product that are kept in registers
-    "vector": Option(C, 128, 512),  # bits
+    "vector": Option(C, values=(128, 256, 512)),  # bits
     "stream": Option(C, 0, 1),  # large outputs are written past the cache
     "dense": Option(C, 0, 100),  # percent of non-zero elements from which a product over all steps is dense
     "threads": Option(C, 1, 1024),  # at most
@@ -73,9 +73,11 @@ def check_options(tuned: Tuned, loc: Loc | None = None) -> None:
         if option is None or (dot and (half not in HALVES or not option.half)):
             raise TargetError(f"schedule= has no option {name!r}", loc, f"options are {', '.join(OPTIONS)}")
         if option.values:
-            if value not in option.values:
+            if value not in option.values or isinstance(value, (bool, float)):
                 what = "strategy" if short == "strategy" else f"value of {short}"
-                raise TargetError(f"there is no {what} {value!r}", loc, f"use one of {', '.join(option.values)}")
+                raise TargetError(
+                    f"there is no {what} {value!r}", loc, f"use one of {', '.join(map(str, option.values))}"
+                )
         elif not isinstance(value, int) or isinstance(value, bool) or value < option.least:
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
                 _limits(name, value, option, loc)

@@ -179,9 +179,8 @@ def _c_layout(graph: Graph, program: Program, tuned: Tuned) -> Layout:
     of one axis are cut into chunks whose states stay in cache.
     """
     if any(isinstance(n, Pool) for n in graph.nodes):
-        return Layout(
-            "rows", {"rows": int(tuned.get("rows", POOLED))}, "changes are reduced over the batch at every step"
-        )
+        rows = max(int(tuned.get("rows", POOLED)), POOLED)  # a larger batch is refused, so fewer help nobody
+        return Layout("rows", {"rows": rows}, "changes are reduced over the batch at every step")
     own = [math.prod(program.sizes[a] for a in v.type.axes) for v in graph.values if is_own(v, graph)]
     if own:
         rows = int(tuned.get("rows", 1 if max(own) > OWN else 8))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from graphc.ir import Program
+from graphc.ir import GraphcError, Program
 from graphc.passes import Request
 
 from .build import Key
@@ -17,6 +17,9 @@ from .cache import tuning_file
 LOG = logging.getLogger("graphc.tune")
 OF_CALL = ("checkpoint", "chunk", "recompute")
 """Options that are no kernel's: how a call is cut, and what its backward half reads."""
+
+MEMORY = ("recompute", "spikes")
+"""Options by which a call may need more memory than with the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,12 @@ def tuned(key: Key, declared: Program, size: Size | None) -> Key:
     """Return `key` with the options that the tuning database has for it; `key` itself where it has none."""
     if key.target == "reference":
         return key
-    path = tuning_file()
-    if path is None or not path.exists():
+    try:
+        path = tuning_file()
+        if path is None or not path.exists():
+            return key
+    except (OSError, GraphcError) as error:  # what cannot be read holds nothing
+        LOG.warning("the tuning database cannot be read: %s", error)
         return key
     from .tune.database import Database
     from .tune.identity import graph_hash, identify
@@ -67,4 +74,5 @@ def tuned(key: Key, declared: Program, size: Size | None) -> Key:
     if entry is None:
         return key
     LOG.info("%s serves %s", entry, key)
-    return with_options(key, entry.schedule, str(entry))
+    kept = {n: v for n, v in entry.schedule.items() if key.options.memory_budget is None or n not in MEMORY}
+    return with_options(key, kept, str(entry))

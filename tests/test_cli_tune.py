@@ -65,6 +65,11 @@ def test_json_is_one_document_and_no_save_writes_nothing(quick, database):
     assert not database.exists()
 
 
+def test_inputs_have_the_dtype_of_the_states(quick, database):
+    assert run(NAMED, *SIZE, "--dtype", "float64").exit_code == 0
+    assert Database(database).entries()[0].identity.dtype == "float64"
+
+
 def test_an_interrupted_search_is_status_130_and_keeps_what_is_known(quick, database, monkeypatch):
     def stop(live, search, tried):
         if search.best:
@@ -138,6 +143,11 @@ def test_a_dry_run_builds_the_most_promising(monkeypatch):
         (("tests.models.tuning:HERE",), "no gc.Network"),
         ((NAMED, "--device", "cuda"), "no device cuda"),
         ((NAMED, "--device", "gpu"), "'gpu' is no device"),
+        ((NAMED, "--device", "meta"), "'meta' is no device"),
+        ((NAMED, "--seed", str(1 << 70)), "more than 64 bits"),
+        ((NAMED, *SIZE, "--budget", "inf"), "graphc: budget=inf is no positive number"),
+        ((NAMED, "--inputs", "tests/conftest.py"), "cannot read inputs"),
+        (("--drop", str(1 << 70)), "dropped 0 of 1"),
         ((NAMED, "--target", "triton"), "no device cuda"),
         ((NAMED, "--target", "reference"), "has no schedule"),
         ((NAMED, "--arch", "sm_90"), "--arch is for --dry-run"),

@@ -28,7 +28,7 @@ def numbers(target, schedule, steps=20, batch=9, **options):
     """Return output and gradients of one training call."""
     torch.manual_seed(0)
     model = gc.compile(network(), target=target, schedule=schedule, **options)
-    x = spikes(steps, batch).requires_grad_()
+    x = spikes(steps, batch).to(model.dtype).requires_grad_()
     y = model(x)
     assert y.abs().max() > 0
     y.square().sum().backward()
@@ -47,6 +47,13 @@ def test_an_option_of_c_keeps_every_bit(schedule, wanted):
     exact = "checkpoint" not in schedule and not any("rows" in name and "dense" not in name for name in schedule)
     for a, b in zip(found[2:], wanted[2:], strict=True):  # sums over the batch go block by block
         torch.testing.assert_close(a, b, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-6 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("bits", [128, 256])
+def test_doubles_fit_into_vectors_of_every_width(bits):
+    double = {"dtype": torch.float64, "steps": 5, "batch": 3}
+    for a, b in zip(numbers("c", {"vector": bits}, **double), numbers("c", {}, **double), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13 * float(b.abs().max()))
 
 
 @pytest.mark.parametrize("percent", [0, 100])
@@ -87,6 +94,7 @@ def test_an_option_of_one_half_leaves_the_other_alone():
         ("c", {"packed": -1}, "no int from 0 on"),
         ("c", {"dense": 101}, "not within 0 to 100"),
         ("c", {"spikes": "words"}, "no value of spikes 'words'"),
+        ("c", {"vector": 300}, "no value of vector 300"),
         ("c", {"backward.warps": 4}, "'backward.warps', which target 'c' does not know"),
         ("triton", {"packed": 1}, "'packed', which target 'triton' does not know"),
         ("reference", {"recompute": 0}, "which target 'reference' does not know"),

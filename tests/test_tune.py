@@ -15,6 +15,7 @@ from graphc.tune import call_of, identity_of
 
 from .models.tuning import network, spikes
 
+W = gc.weight
 COSTS = {"rows": {4: -0.3, 8: -0.1, 64: 0.5}, "packed": {1: -0.2}, "dense": {5: 0.4, 50: 0.3}, "stream": {1: -0.05}}
 
 
@@ -176,6 +177,61 @@ def test_an_entry_that_cannot_serve_is_passed_over_with_a_warning(database, monk
     assert "tuned" not in model.explain()
 
 
+def test_an_entry_never_takes_samples_from_a_rule_that_reduces_over_the_batch(database):
+    net = plastic()
+    identity = identity_of(gc.compile(net, target="c", schedule={}), 20, 8)
+    Database(database).add([Entry(identity, "net", {"rows": 8}, 1.0, 2.0, 1, 0)])
+    model = gc.compile(net, target="c")
+    assert model(spikes(20, 30)).shape == (20, 30, 6)
+    assert "rows 8" in model.explain()
+
+
+def plastic():
+    """Return a network whose rule leaves one weight for all samples, which every call changes."""
+    net = gc.Network(dt=1)
+    net.input("x", 8)
+    net.population("hid", gc.zoo.LIF, 6)
+    net.connect("x", "hid", weight=0.4, plasticity=gc.Plasticity("grow", on_pre={W: 1.01 * W}, reduction="mean"))
+    net.output("hid")
+    return net
+
+
+def test_every_call_of_a_candidate_starts_from_the_same_weights():
+    trial = ModelTrial(gc.compile(plastic(), target="c", learn=None, schedule={}), spikes(), 20, 8)
+    first = trial.results()
+    weight = trial.model.x_hid.weight.clone()
+    trial.run()
+    again = trial.results()
+    assert not torch.equal(weight, torch.full_like(weight, 0.4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert torch.equal(trial.model.x_hid.weight, weight)
+
+
+def test_an_entry_keeps_within_the_memory_that_the_user_gave(database):
+    put(database, {"recompute": 0, "spikes": "numbers", "rows": 4})
+    plain = gc.compile(network(), target="c", schedule={})
+    least = plain.build().footprint(20, 8).peak
+    for learn, chosen in (
+        ("bptt", {"spikes": "numbers", "rows": 4}),
+        (gc.learn.BPTT(memory_budget=least), {"rows": 4}),
+    ):
+        model = gc.compile(network(), target="c", learn=learn)
+        model(spikes()).sum().backward()
+        key = model.last_build().key
+        assert dict(key.options.schedule) == chosen
+        assert key.request.recompute is (learn != "bptt")
+
+
+def test_a_database_that_cannot_be_reached_is_passed_over_with_a_warning(monkeypatch, caplog):
+    def refuse():
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr("graphc.runtime.tuned.tuning_file", refuse)
+    model = gc.compile(network(), target="c")
+    assert model(spikes()).shape == (20, 8, 3)
+    assert "not yours" in caplog.text
+
+
 def _refuse_rows(program, device, dtype, target, tuned=None, precision="float32"):
     from graphc.passes import schedule
 
@@ -217,10 +273,14 @@ def test_candidates_hold_what_the_kernels_listen_to(options):
     ("given", "match"),
     [
         ({"budget": 0}, "budget=0 is no positive number"),
+        ({"budget": float("inf")}, "budget=inf is no positive number"),
+        ({"budget": float("nan")}, "budget=nan is no positive number"),
         ({"target": "reference"}, "has no schedule"),
         ({"target": "cuda"}, "unknown target"),
         ({"example_input": torch.zeros(5, 2, 3)}, "shape"),
         ({"example_input": None}, "number of steps"),
+        ({"example_input": [[0.0]]}, "no tensor"),
+        ({"example_input": torch.zeros(0, 2, 8)}, "0 steps and 2 samples"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(given, match, database):

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as some
 
 import graphc as gc
 from graphc.runtime.tune.database import Database, Entry
+from graphc.runtime.tune.database import plain as vars_of
 
 from .models.tuning import HERE, entry
 
@@ -145,7 +147,25 @@ def test_a_row_that_makes_no_sense_is_left_out(file, caplog):
 
 
 def test_an_import_of_something_else_is_refused(file):
-    for document in ([], {"format": 9, "entries": []}, {"format": 1, "entries": [{"graph": "g"}]}):
+    good = json.loads(json.dumps({**vars_of(entry()), "id": 1}))
+    wrong = ({"steps": 1 << 70}, {"steps": float("inf")}, {"seed": 1 << 70}, {"network": "\ud800"}, {"schedule": [1]})
+    rows = [5, [5], [{"graph": "g"}], *([good | change] for change in wrong)]
+    for document in ([], {"format": 9, "entries": []}, *({"format": 1, "entries": row} for row in rows)):
         with pytest.raises(gc.GraphcError, match="tuning database"):
             file.take(document)
     assert file.count() == 0
+    assert file.take({"format": 1, "entries": [good]}) == 1
+
+
+def test_a_database_of_another_program_keeps_its_rows(file):
+    with sqlite3.connect(file.path) as other:
+        other.execute("CREATE TABLE entries (id INTEGER, what TEXT)")
+        other.execute("INSERT INTO entries VALUES (1, 'theirs')")
+    with pytest.raises(gc.GraphcError, match="other tables"):
+        file.drop([1])
+    assert other.execute("SELECT * FROM entries").fetchall() == [(1, "theirs")]
+
+
+def test_a_number_that_no_row_can_have_is_dropped_from_nothing(file):
+    file.add([entry()])
+    assert file.drop([1 << 80]) == 0

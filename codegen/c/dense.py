@@ -104,13 +104,13 @@ _FUSED static void _dense_panels(
     "_scatter": """\
 // dw[e] += value[e]*g for every event e, `columns` wide; a null `value` stands for ones. The vectors of a row do not
 // overlap: a load that needs parts of two stores waits for both.
-typedef real _quarter __attribute__((vector_size(_BYTES/4), aligned(sizeof(real)), may_alias));
+enum { _FEW = _LANES < 4 ? 1 : _LANES/4 };
+typedef real _quarter __attribute__((vector_size(_FEW*sizeof(real)), aligned(sizeof(real)), may_alias));
 
 _INLINE void _scatter_part(
     const int vectors, const int quarters, const int singles, const uint32_t *events, const real *value, int count,
     const real *g, real *dw, int64_t columns) {
     _CONTRACT
-    enum { _FEW = _LANES/4 };
     const real *g4 = g + vectors*_LANES, *g1 = g4 + quarters*_FEW;
     _vector part[16];
     _quarter small[4];
@@ -136,7 +136,7 @@ _INLINE void _scatter(
     const uint32_t *events, const real *value, int count, const real *g, real *dw, const int64_t columns) {
     const int64_t wide = 16*_LANES, whole = columns/wide*wide, rest = columns - whole;
     for (int64_t c = 0; c < whole; c += wide) _scatter_part(16, 0, 0, events, value, count, g + c, dw + c, columns);
-    const int vectors = (int)(rest/_LANES), quarters = (int)(rest%_LANES/(_LANES/4)), singles = (int)(rest%(_LANES/4));
+    const int vectors = (int)(rest/_LANES), quarters = (int)(rest%_LANES/_FEW), singles = (int)(rest%_FEW);
     if (rest) _scatter_part(vectors, quarters, singles, events, value, count, g + whole, dw + whole, columns);
 }
 """,

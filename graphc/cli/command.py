@@ -88,7 +88,7 @@ def _message(error: Exception) -> str:
     if len(getattr(error, "errors", ())) > 1:
         return str(error)
     message, loc = getattr(error, "message", str(error)), getattr(error, "loc", None)
-    if loc is None:
+    if loc is None or os.path.basename(os.path.dirname(loc.file)) == "click":  # no line of the user's
         return str(message)
     return f"{loc}: {message}" + (f"\n    {loc.text}" if loc.text else "")
 

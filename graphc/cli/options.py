@@ -52,6 +52,13 @@ def learns_in(function: F) -> F:
     return function
 
 
+def _seed(context: click.Context, option: click.Parameter, given: int) -> int:
+    """Refuse what no generator takes."""
+    if abs(given) >= 1 << 63:
+        raise click.BadParameter(f"{given} has more than 64 bits", context, option)
+    return given
+
+
 def run_on(function: F) -> F:
     """Add the options of inputs: `steps`, `batch`, `rate`, `seed` and `inputs`."""
     return run_on_batch(32)(function)
@@ -62,7 +69,8 @@ def run_on_batch(batch: int) -> Callable[[F], F]:
     options = (
         click.option("--inputs", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
                      help="A .npy file (T, B, N), or a .npz file with an array per input; random spikes by default."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of weights and random spikes."),
+        click.option("--seed", type=int, default=0, show_default=True, callback=_seed,
+                     help="Of weights and random spikes."),
         click.option("--rate", type=click.FloatRange(0, 1), default=0.05, show_default=True,
                      help="Spikes per input line and step."),
         click.option("--batch", type=click.IntRange(1), default=batch, show_default=True, help="Samples (B)."),

@@ -85,15 +85,17 @@ def tune(
     if dry_run:
         _dry_run(loaded.network, target, learn, dtype, precision, length, samples, budget, arch or "sm_90")
         return
+    from graphc.runtime.products import NARROW
     from graphc.tune import tune as tune_network
 
     where = device or ("cuda" if target == "triton" else "cpu")
     check_device(where)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    kind = NARROW.get(precision, dtype_of(dtype))
     with _Live(budget) as live:
         found = tune_network(
             loaded.network,
-            {name: x.to(where) for name, x in given.items()} if given else None,
+            {name: x.to(where, kind) for name, x in given.items()} if given else None,
             learn=learning(learn),
             target=target,
             dtype=dtype_of(dtype),
@@ -118,9 +120,11 @@ def check_device(name: str) -> None:
     import torch
 
     try:
-        wanted = torch.device(name)
+        wanted: torch.device | None = torch.device(name)
     except RuntimeError:
-        refuse(f"{name!r} is no device", "use cpu, cuda or cuda:1")
+        wanted = None
+    if wanted is None or wanted.type not in ("cpu", "cuda"):
+        refuse(f"{name!r} is no device that graphc runs on", "use cpu, cuda or cuda:1")
     if wanted.type == "cuda" and (not torch.cuda.is_available() or (wanted.index or 0) >= torch.cuda.device_count()):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         hint = "use --target c, or --dry-run --arch sm_90, which needs no GPU"

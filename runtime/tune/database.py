@@ -140,7 +140,13 @@ class Database:
         if not self.path.exists():
             return 0
         with self._writing() as connection:
-            return sum(connection.execute("DELETE FROM entries WHERE id = ?", (n,)).rowcount for n in numbers)
+            if not _made(connection):
+                return 0
+            return sum(
+                connection.execute("DELETE FROM entries WHERE id = ?", (n,)).rowcount
+                for n in numbers
+                if abs(n) < 1 << 63
+            )
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -156,10 +162,11 @@ class Database:
         Raises:
             GraphcError: it is no such document.
         """
-        if not isinstance(document, dict) or document.get("format") != FORMAT or "entries" not in document:
+        rows = document.get("entries") if isinstance(document, dict) and document.get("format") == FORMAT else None
+        if not isinstance(rows, list):
             raise GraphcError("this is no export of a tuning database", hint="graphc tune --export FILE makes one")
         here = {_content(entry) for entry in self.entries()}
-        given = [_from_plain(item) for item in document["entries"]]
+        given = [_from_plain(item) for item in rows]
         return len(self.add([entry for entry in given if _content(entry) not in here]))
 
     def check(self) -> list[str]:
@@ -275,7 +282,7 @@ def _read(row: sqlite3.Row) -> Entry | None:
         plain = {name: row[name] for name in row.keys()}  # noqa: SIM118 - iterating a row gives its values
         plain["schedule"] = json.loads(plain["schedule"])
         return _from_plain(plain)
-    except (GraphcError, ValueError):
+    except (GraphcError, TypeError, ValueError):
         LOG.warning("entry %s of the tuning database cannot be read", row["id"])
         return None
 
@@ -306,9 +313,13 @@ def _from_plain(item: Any) -> Entry:
         ms, default_ms = float(item["ms"]), float(item["default_ms"])
         if not (0 < ms < float("inf") and 0 < default_ms < float("inf")):
             raise ValueError("a time is not positive")
-        counts = int(item["tried"]), int(item["seed"])
-        return Entry(
-            identity, str(item["network"]), schedule, ms, default_ms, *counts, str(item["made"]), int(item["id"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        numbers = [int(item[name]) for name in ("tried", "seed", "id")]
+        if any(not -(1 << 63) <= n < 1 << 63 for n in (*numbers, identity.steps, identity.batch)):
+            raise ValueError("a number has more than 64 bits")
+        texts = str(item["network"]), str(item["made"])
+        for text in (*texts, *(v for v in identity.row() if isinstance(v, str))):
+            text.encode()
+        tried, seed, number = numbers
+        return Entry(identity, texts[0], schedule, ms, default_ms, tried, seed, texts[1], number)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise GraphcError(f"this is no entry of a tuning database: {error}") from error

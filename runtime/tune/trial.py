@@ -30,6 +30,8 @@ class ModelTrial:
         self._learns = any(p.requires_grad for p in model.parameters()) and model._trainable
         self._weights: list[torch.Tensor] = []
         self._cuda = model._like.device.type == "cuda"
+        ruled = {applied.parameter for applied in model._program.applied}
+        self._start = {n: p.detach().clone() for n, p in model.named_parameters() if n in ruled}
 
     @property
     def build(self) -> Build:
@@ -61,6 +63,7 @@ class ModelTrial:
 
     def results(self) -> Results:
         """Return outputs and gradients of one call, by name, on the CPU."""
+        self._reset()
         with torch.random.fork_rng():
             torch.manual_seed(0)
             outputs = self._forward()
@@ -74,7 +77,7 @@ class ModelTrial:
 
     def run(self) -> tuple[float, float]:
         """Return the seconds of both halves of one call."""
-        self.model.zero_grad(set_to_none=True)
+        self._reset()
         started = self._now()
         outputs = self._forward()
         between = self._now()
@@ -82,6 +85,13 @@ class ModelTrial:
             return between - started, 0.0
         self._backward(outputs)
         return between - started, self._now() - between
+
+    def _reset(self) -> None:
+        """Take back what earlier calls left: gradients, and weights that learning rules wrote."""
+        self.model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, value in self._start.items():
+                self.model.get_parameter(name).copy_(value)
 
     def _forward(self) -> dict[str, torch.Tensor]:
         sizes = {} if self._inputs is not None else {"steps": self._steps, "batch_size": self._batch}
