@@ -74,7 +74,7 @@ def explain(
         ("step Jacobian, entries that are not zero by structure", show_jacobian(step_jacobian(discrete))),
         ("inputs without a connection, which are 0", unconnected(network)),
         ("parameters", [_parameter(p, program) for p in program.parameters]),
-        ("schedule", [_schedule(build)]),
+        ("schedule", [options_of(build)]),
         ("kernels", _kernels(build)),
         ("storage of sequences", storages(build)),
         ("saved for backward", saved(build)),
@@ -88,7 +88,7 @@ def explain(
     return "\n\n".join(parts) + "\n"
 
 
-def _schedule(build: Build) -> str:
+def options_of(build: Build) -> str:
     """Return where the options of the kernels come from."""
     chosen = build.key.options.schedule
     if build.key.options.origin:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from graphc.card import card_of
 from graphc.compile import NetworkCompiler
-from graphc.explain import saved
+from graphc.explain import options_of, saved
 from graphc.explain_learning import traces_text
 from graphc.inspect import describe, inspection_of
 from graphc.ir import GraphcError, Program, Schedule, TargetError, show
@@ -69,6 +69,7 @@ def collect(
         target=build.key.target,
         card=card_of(network, discrete, dtype, build.key.options.precision).hash,
         network=network_of(network),
+        options=options_of(build),
         stages=stages_of(stages, build.key.request),
         schedule="" if schedule is None else show(schedule),
         equations=tuple(equations(compiler, build, discrete, stages[-1][1])),

@@ -34,7 +34,7 @@ def page(report: Report) -> str:
     missing = [tag("p", f"Not shown. {line}", class_="key") for line in report.missing]
     main = tag(
         "main",
-        tag("p", f"Shown for {report.key}. Semantics card {report.card}.", class_="key"),
+        tag("p", f"Shown for {report.key}. Semantics card {report.card}. Schedule: {report.options}.", class_="key"),
         *missing,
         tiles(report),
         *(tag("section", *part, id=name, aria_labelledby=f"{name}-title") for name, part in _sections(report)),

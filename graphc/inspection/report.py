@@ -262,6 +262,7 @@ class Report:
     key: str
     target: str
     card: str
+    options: str
     network: NetworkInfo
     stages: tuple[StageInfo, ...]
     schedule: str

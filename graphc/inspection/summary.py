@@ -21,7 +21,7 @@ def summary(console: Console, report: Report) -> None:
     """Print what was declared, what the passes did, the kernels, and where to look next."""
     network = report.network
     console.print(f"[bold]{_plain(report.name)}[/]  {_plain(report.key)}")
-    console.print(f"semantics card {report.card}, dt {network.dt_ms:g} ms\n")
+    console.print(f"semantics card {report.card}, dt {network.dt_ms:g} ms; schedule: {_plain(report.options)}\n")
     table = _table("population", "neuron", ">neurons", "states")
     for p in network.populations:
         table.add_row(p.name, p.neuron, f"{p.size:,}", ", ".join(p.states))
