@@ -196,6 +196,10 @@ def _sizes(inputs: Any, steps: int | None, batch: int | None) -> tuple[int, int]
     tensors = list(inputs.values()) if isinstance(inputs, Mapping) else [inputs]
     for tensor in tensors:
         if isinstance(tensor, torch.Tensor) and tensor.dim() > 1:
+            for name, given, own in (("steps", steps, tensor.shape[0]), ("batch_size", batch, tensor.shape[1])):
+                if given not in (None, own):
+                    message = f"{name}={given} contradicts inputs of shape {tuple(tensor.shape)}"
+                    raise GraphcError(message, Loc.caller(), f"leave {name} out")
             return int(tensor.shape[0]), int(tensor.shape[1])
     if inputs is not None:
         raise GraphcError("example_input is no tensor (T, B, N), nor a dict of such by name", Loc.caller())

@@ -23,6 +23,15 @@ net.connect("x", "hid", weight=gc.Uniform(0.5, 1.5))
 net.output("hid")
 number = 3
 """
+ALONE = """
+import graphc as gc
+
+v = gc.state("v")
+neuron = gc.Neuron("P", ode={v: (gc.param("drive", 2.0, learn=True) - v) / 5}, spike=gc.Spike(v > 1), reset={v: v - 1})
+net = gc.Network(dt=1)
+net.population("p", neuron, 2, v=gc.Uniform(0, 1))
+net.output("p")
+"""
 QUICK = ("--target", "reference", "--learn", "none", "--steps", "30", "--rate", "0.2")
 
 
@@ -49,6 +58,15 @@ def test_a_right_network_is_certified(folder, golden):
     assert done.stdout.endswith("certificate: ok\n")
     verdicts = ("ok ", "n/a ", "left out")
     golden("\n".join(x for x in done.stdout.splitlines() if x and not x.startswith((*verdicts, " "))))
+
+
+def test_a_network_without_inputs_is_certified_on_few_steps(folder):
+    (folder / "alone.py").write_text(ALONE)
+    done = run("alone.py:net", "--target", "reference", "--steps", "4", "--json")
+    assert not done.stderr and done.exit_code in (0, 1), done.output
+    rows = [row for c in json.loads(done.stdout)["certificates"] for row in c["rows"]]
+    about = {(row["what"], row["about"]): row["status"] for row in rows}
+    assert about["order", "p.v"] == about["P1 block-diagonal = BPTT", "p.drive"] == "ok"
 
 
 def test_json_is_one_document(folder):

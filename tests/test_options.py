@@ -49,10 +49,9 @@ def test_an_option_of_c_keeps_every_bit(schedule, wanted):
         torch.testing.assert_close(a, b, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-6 * float(b.abs().max()))
 
 
-@pytest.mark.parametrize("bits", [128, 256])
-def test_doubles_fit_into_vectors_of_every_width(bits):
+def test_doubles_fit_into_the_shortest_vectors():
     double = {"dtype": torch.float64, "steps": 5, "batch": 3}
-    for a, b in zip(numbers("c", {"vector": bits}, **double), numbers("c", {}, **double), strict=True):
+    for a, b in zip(numbers("c", {"vector": 128}, **double), numbers("c", {}, **double), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13 * float(b.abs().max()))
 
 

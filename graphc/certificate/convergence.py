@@ -77,7 +77,7 @@ def _alone(run: Recorded, population: Population) -> _Alone:
     quiet = np.ones(shape, bool)
     if neuron.spike is not None:
         z = run.records[f"{name}.spike"] > 0
-        for back in range(2 * HORIZON + 1):
+        for back in range(min(2 * HORIZON + 1, shape[0])):
             quiet[: shape[0] - back] &= ~z[back:]
     picks = np.argwhere(quiet if quiet.any() else np.ones(shape, bool))
     picks = picks[np.linspace(0, len(picks) - 1, min(NEURONS, len(picks))).astype(int)]

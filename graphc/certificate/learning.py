@@ -157,8 +157,8 @@ def _gradients(
     state["t"] = torch.tensor(run.steps)
     if len(inputs) == 1:
         (inputs,) = inputs.values()
-    free = None if run.inputs else steps, None if run.inputs else batch
-    done = model.run(inputs if run.inputs else None, state=state, steps=free[0], batch_size=free[1])
+    sizes: dict[str, Any] = {} if run.inputs else {"steps": steps, "batch_size": batch}
+    done = model.run(inputs if run.inputs else None, state=state, **sizes)
     outputs = done.output.values() if isinstance(done.output, dict) else (done.output,)
     loss = torch.zeros((), dtype=torch.float64)
     for number, y in enumerate(outputs):

@@ -110,6 +110,8 @@ def inputs_of(
     from graphc.sample import from_file, random_spikes
 
     torch.manual_seed(seed)
+    if not 0 <= rate <= 1:  # NaN, which a range of click lets pass
+        raise click.BadParameter(f"{rate} is no rate from 0 to 1", param_hint="--rate")
     if path is not None:
         return from_file(loaded.network, path)
     return random_spikes(loaded.network, steps or loaded.steps, batch, rate, seed)

@@ -20,7 +20,7 @@ from .identity import COLUMNS, Identity
 
 LOG = logging.getLogger("graphc.tune")
 FORMAT = 1
-WAIT = 60.0  # seconds that a writer waits for others
+WAIT, READ = 60.0, 5.0  # seconds that a writer and a reader wait for others
 NEAR = 2  # doublings of T and of B between a call and the entry that serves it
 
 _SCHEMA = """
@@ -244,7 +244,7 @@ class Database:
 
     @contextmanager
     def _connection(self, address: Path | str, uri: bool) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(address, timeout=WAIT, uri=uri)
+        connection = sqlite3.connect(address, timeout=READ if uri else WAIT, uri=uri)
         connection.row_factory = sqlite3.Row
         try:
             yield connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -22,6 +23,7 @@ from .space import Options, neighbours
 
 GAIN = 0.98  # of the defaults' time, from which a change counts as one
 SURE = 0.97  # of the defaults' time in the last comparison, from which the defaults are given up
+FEW = 4  # rounds of that comparison after Ctrl-C
 TOGETHER = 6  # candidates of one race, beside the defaults and the best
 HALF = {0: "forward", 1: "backward"}
 
@@ -111,6 +113,8 @@ class Search:
             self._decide()
         except KeyboardInterrupt:
             self.interrupted = True
+            with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets what is known
+                self._decide(FEW, 2.0)
 
     @property
     def left(self) -> float:
@@ -199,14 +203,14 @@ class Search:
             merged = _simple({**_without(merged, taken), **taken})
         yield merged
 
-    def _decide(self) -> None:
+    def _decide(self, rounds: int = 2 * ROUNDS, seconds: float = 1.0) -> None:
         """Compare the best with the defaults once more; what is not surely faster is not kept."""
         leader = self._runners.get(str(self.best)) if self.best else None
         if leader is None:
             self.best, self.gain, self.ms = {}, 1.0, self.default_ms
             return
         mine, other = Runner(leader.run, calls=leader.calls), Runner(self._first.run, calls=self._first.calls)
-        race([other, mine], self._order, time.monotonic() + max(self.left, 1.0), rounds=2 * ROUNDS, keep=2)
+        race([other, mine], self._order, time.monotonic() + max(self.left, seconds), rounds=rounds, keep=2)
         found = ratio(mine, other)
         self.default_ms = 1e3 * other.seconds
         if found > SURE:
