@@ -105,6 +105,9 @@ def tune(
     if target == "reference":
         raise TargetError("target 'reference' interprets the program: it has no schedule", Loc.caller(), 'use "c"')
     where = torch.device(device) if device is not None else _device_of(example_input)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        hint = "leave device out, or rank candidates by `graphc tune --dry-run`"
+        raise TargetError("there is no CUDA device to tune on", Loc.caller(), hint)
     given = _kept(example_input, where)
     file = Database.open(None if database is None else Path(database)) if save else None
     if file is not None:
