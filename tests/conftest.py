@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +98,32 @@ def device_is_sound(request: pytest.FixtureRequest) -> Iterator[None]:
         except RuntimeError as error:
             print(f"{request.node.nodeid} broke the CUDA context: {error}", file=sys.stderr, flush=True)
             os._exit(1)  # pytest-xdist names the test and starts another worker
+
+
+@pytest.fixture(autouse=True, scope="session")
+def language_is_patched_once() -> Iterator[None]:
+    """Call device functions of interpreted kernels without patching again what their launch has patched.
+
+    Triton looks through its whole language at every such call, which is a quarter of the time of a launch.
+    """
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        yield
+        return
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    def call(function: Any, *args: Any, **options: Any) -> Any:
+        modules = [value for value in function.fn.__globals__.values() if value is tl or value is tl.core]
+        if any(tl.core.is_builtin(module.arange) for module in modules):  # one that is patched is no builtin
+            interpreter._patch_lang(function.fn)
+        try:
+            return function.rewrite()(*args, **options)
+        except Exception as error:
+            raise interpreter.InterpreterError(repr(error)) from error
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(interpreter.InterpretedFunction, "__call__", call)
+        yield
 
 
 @pytest.fixture
