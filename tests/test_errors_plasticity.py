@@ -130,9 +130,9 @@ def test_triton_refuses_numbers_per_synapse_and_sample():
 def test_a_batch_wider_than_the_kernel_that_reduces_it_is_refused():
     pooled = gc.Plasticity("r", on_post={w: w + 1}, reduction="sum")
     model = compiled(told(pooled), "c", learn=None, schedule={"rows": 2})
-    with pytest.raises(gc.TargetError, match="a batch of 3, but the kernel was built for 2") as caught:
-        model.run({"pre": spikes(PRE, batch=3), "post": spikes(3, batch=3)})
-    assert '"rows": 4' in str(caught.value)
+    with pytest.raises(gc.TargetError, match="a batch of 65, but the kernel was built for 64") as caught:
+        model.run({"pre": spikes(PRE, batch=65), "post": spikes(3, batch=65)})
+    assert '"rows": 128' in str(caught.value)
 
 
 def test_synapses_with_states_cannot_be_pruned():

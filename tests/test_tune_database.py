@@ -60,10 +60,13 @@ def test_a_file_whose_writer_is_killed_fifty_times_opens_serves_and_keeps_what_w
             (number,) = file.add([entry({"rows": 8})])
             told.value = number
 
-    for _ in range(50):
-        writer = context.Process(target=write)
+    for number in range(50):
+        before, writer = told.value, context.Process(target=write)
         writer.start()
-        time.sleep(order.uniform(0.0, 0.04))
+        deadline = time.monotonic() + 20
+        while number % 3 and told.value == before and time.monotonic() < deadline:  # others may end before they write
+            time.sleep(0.001)
+        time.sleep(order.uniform(0.0, 0.03))
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         assert file.check() == []
