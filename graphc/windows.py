@@ -183,7 +183,7 @@ class AvgPool(_Window):
         _Window.check(self, source, sink, label, loc)
         if source.shape[0] != sink.shape[0]:
             raise DeclarationError(
-                f"gc.AvgPool of {label} keeps channels", loc, f"give '{sink.name}' {source.shape[0]}"
+                f"gc.{type(self).__name__} of {label} keeps channels", loc, f"give '{sink.name}' {source.shape[0]}"
             )
 
     def weight_shape(self, source: Side, sink: Side, name: str) -> tuple[int, ...]:

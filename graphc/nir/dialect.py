@@ -84,15 +84,14 @@ class Dialect:
 
 DIALECTS: dict[str, Dialect] = {
     "euler": Dialect(),
-    "norse": Dialect(),
-    "snntorch": Dialect(),
-    "nengo": Dialect(),
     "impulse": Dialect("exponential", "subtract", "impulse"),
-    "sinabs": Dialect("exponential", "subtract", "impulse"),
-    "rockpool": Dialect("exponential", "subtract", "impulse"),
     "exact": Dialect("exact"),
 }
-"""Dialects by name; simulators stand for the group in which the NIR paper's single-neuron response puts them."""
+"""Dialects by name.
+
+"euler" gives the response that the NIR paper publishes for a neuron run by Norse, snnTorch and Nengo, "impulse" the one
+of Sinabs and Rockpool; for other neurons each of them has conventions of its own.
+"""
 
 
 def dialect_of(given: Any, loc: Loc) -> Dialect:
