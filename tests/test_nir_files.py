@@ -1,5 +1,6 @@
 """NIR files that are damaged, absurd or contradict themselves end in one error; reports say what a file leaves open."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -37,19 +38,30 @@ def edges(*pairs):
 def spatial(kind, **fields):
     """Return a window over (1, 4, 4)."""
     node = {"type": kind, **{k: np.array(v) if isinstance(v, list) else v for k, v in fields.items()}}
-    nodes = {"input": {"type": "Input", "shape": np.array([1, 4, 4])}, "w": node, "output": {"type": "Output", "shape": np.array([1])}}
+    nodes = {
+        "input": {"type": "Input", "shape": np.array([1, 4, 4])},
+        "w": node,
+        "output": {"type": "Output", "shape": np.array([1])},
+    }
     return {"type": "NIRGraph", "nodes": nodes, "edges": [["input", "w"], ["w", "output"]]}
 
 
 def conv(**changes):
-    fields = {"weight": np.ones((1, 1, 3, 3)), "bias": np.zeros(1), "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    fields = {
+        "weight": np.ones((1, 1, 3, 3)),
+        "bias": np.zeros(1),
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+    }
     return spatial("Conv2d", **fields | changes)
 
 
 WRONG = {
     "no node": ({"type": "NIRGraph", "nodes": {}, "edges": []}, "has no nodes"),
     "no graph": (chain()["nodes"]["lif"], "holds 'LIF', no NIRGraph"),
-    "unknown type": (chain(fc={"type": "Lineal"}), "node 'fc' .* unknown type 'Lineal'.*\n.*did you mean 'Linear'"),
+    "unknown type": (chain(fc={"type": "Lineal"}), "node 'fc' .* unknown type 'Lineal'(.|\n)*did you mean 'Linear'"),
     "no type": (chain(fc={"weight": np.ones((3, 2))}), "node 'fc' .* no type"),
     "missing field": (chain(**lif(tau=None)), "LIF node 'lif' has no field 'tau'"),
     "unknown field": (chain(**lif(t_ref=np.ones(3))), "'lif' has a field 't_ref' that NIR does not define"),
@@ -60,7 +72,7 @@ WRONG = {
     "flat weight": (chain(fc={"type": "Linear", "weight": np.ones(6)}), "weight of Linear node 'fc' has shape"),
     "bias of another size": (chain(fc={"type": "Affine", "weight": np.ones((3, 2)), "bias": np.ones(2)}), "bias of Affine node 'fc'"),
     "other width": (chain(fc={"type": "Linear", "weight": np.ones((3, 4))}), r"Input node 'input' sends shape \(2,\) to .*'fc'"),
-    "unknown end": (edges(["lif", "lift"]), "names 'lift', which is no node of it\n.*did you mean 'lif'"),
+    "unknown end": (edges(["lif", "lift"]), "names 'lift', which is no node of it(.|\n)*did you mean 'lif'"),
     "twice the same edge": (edges(["fc", "lif"]), "has the edge 'fc' -> 'lif' twice"),
     "into an input": (edges(["lif", "input"]), "leads into Input node 'input'"),
     "out of an output": (edges(["output", "lif"]), "leads out of Output node 'output'"),
@@ -125,17 +137,18 @@ def test_flipped_bytes_never_end_in_another_error(tmp_path):
         for place in rng.integers(len(data), size=20):
             data[place] = rng.integers(256)
         bent.write_bytes(bytes(data))
-        try:
+        with contextlib.suppress(gc.GraphcError):
             gc.nir.check(bent)
-        except gc.GraphcError:
-            pass
 
 
 NO_NIR = {
     "no group": (lambda f: f.create_group("other"), "no NIR graph: it has no group 'node'"),
     "empty": (lambda f: None, "it holds nothing"),
     "a link": (lambda f: f.create_group("node").__setitem__("x", h5py.SoftLink("/node")), "'/node/x' .* is a link"),
-    "another file": (lambda f: f.create_group("node").__setitem__("x", h5py.ExternalLink("/etc/passwd", "/")), "is a link"),
+    "another file": (
+        lambda f: f.create_group("node").__setitem__("x", h5py.ExternalLink("/etc/passwd", "/")),
+        "is a link",
+    ),
     "itself": (lambda f: f.create_group("node").__setitem__("x", f["node"]), "groups deep"),
     "complex": (lambda f: f.create_dataset("node/x", data=np.ones(3) * 1j), "'/node/x' .* neither numbers nor text"),
     "compound": (lambda f: f.create_dataset("node/x", data=np.zeros(2, dtype="f4,i4")), "neither numbers nor text"),
@@ -145,7 +158,10 @@ NO_NIR = {
         lambda f: f.create_dataset("node/x", (1 << 40,), dtype="f8", chunks=(1 << 10,), compression="gzip"),
         "'/node/x' .* is too large: an array of shape",
     ),
-    "many names": (lambda f: f.create_dataset("node/x", (1 << 30,), dtype=h5py.string_dtype(), chunks=(8,)), "too large"),
+    "many names": (
+        lambda f: f.create_dataset("node/x", (1 << 30,), dtype=h5py.string_dtype(), chunks=(8,)),
+        "too large",
+    ),
 }
 
 
@@ -167,7 +183,7 @@ def test_files_that_are_none_are_refused(tmp_path):
 
 def test_what_arrays_may_take_can_be_raised(tmp_path):
     path = in_file(tmp_path / "x.nir")
-    with pytest.raises(gc.DeclarationError, match="too large.*\n.*raise max_bytes="):
+    with pytest.raises(gc.DeclarationError, match=r"too large(.|\n)*raise max_bytes="):
         gc.nir.read(path, max_bytes=100, **STEP)
     assert gc.nir.read(path, max_bytes=400, **STEP).populations
 
@@ -203,7 +219,17 @@ def test_a_report_says_what_is_open():
     graph = chain(lif=cuba, rec={"type": "Linear", "weight": np.ones((3, 3))})
     report = gc.nir.check(graph | {"edges": [*chain()["edges"], ["lif", "rec"], ["rec", "lif"]]}, dt=1 * ms)
     found = {f.about for f in report.findings}
-    assert found == {"method", "input", "reset", "v_reset", "w_in", "current", "initial state", "cycle", "time constant"}
+    assert found == {
+        "method",
+        "input",
+        "reset",
+        "v_reset",
+        "w_in",
+        "current",
+        "initial state",
+        "cycle",
+        "time constant",
+    }
     assert "cycle (lif -> rec -> lif): has no delay; one step is inserted" in str(report)
     assert report.nodes["Linear"] == 2
     assert not gc.nir.check(chain()).about("cycle")

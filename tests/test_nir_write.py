@@ -1,4 +1,4 @@
-"""Networks as NIR files: an import comes back bit for bit, other networks by their equations, and what NIR lacks is refused."""
+"""Networks as NIR files: imports come back bit for bit, others by their equations; what NIR lacks is refused."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,13 @@ def content(path, ignore=()):
     def keep(name, item):
         if isinstance(item, h5py.Dataset) and not any(part in name for part in ignore):
             value = item[()]
-            data = value.tolist() if item.dtype == object else np.asarray(value).tobytes()
+            data = (
+                value.tolist()
+                if isinstance(value, np.ndarray) and item.dtype == object
+                else value
+                if isinstance(value, bytes)
+                else np.asarray(value).tobytes()
+            )
             found[name] = (item.dtype.str, item.shape, data)
 
     with h5py.File(path) as file:
@@ -44,7 +50,9 @@ def test_export_of_an_import_is_the_same_bytes(name, compiled, tmp_path):
     assert content(tmp_path / "plain.nir") == content(DATA / name)
     gc.nir.write(what, tmp_path / "noted.nir")
     assert content(tmp_path / "noted.nir", ["metadata"]) == content(DATA / name)
-    assert set(nir.read(tmp_path / "noted.nir", type_check=False).nodes) == set(nir.read(DATA / name, type_check=False).nodes)
+    assert set(nir.read(tmp_path / "noted.nir", type_check=False).nodes) == set(
+        nir.read(DATA / name, type_check=False).nodes
+    )
 
 
 def everything():
@@ -155,7 +163,9 @@ def test_a_declared_network_is_the_same_graph(name, tmp_path):
     assert 0 < want.sum() < want.size
     got = model(torch.as_tensor(x.reshape(25, 1, -1))).numpy()[:, 0]
     np.testing.assert_array_equal(got, want)
-    again = gc.compile(gc.nir.read(whole, dt=1 * ms, dialect="euler"), learn=None, target="reference", dtype=torch.float64)
+    again = gc.compile(
+        gc.nir.read(whole, dt=1 * ms, dialect="euler"), learn=None, target="reference", dtype=torch.float64
+    )
     np.testing.assert_array_equal(again(torch.as_tensor(x.reshape(25, 1, -1))).numpy()[:, 0], want)
 
 
@@ -183,7 +193,15 @@ def test_cubalif_and_jumps_get_their_fields():
     net.population("leaky", gc.zoo.LI, 2)
     kind, fields = recognise(net.populations["cuba"], Numbers(net, None, None))
     assert kind == "CubaLIF"
-    want = {"tau_syn": 0.005, "tau_mem": 0.01, "r": 10.0, "v_leak": 0.0, "w_in": 5.0, "v_threshold": 1.0, "v_reset": 0.0}
+    want = {
+        "tau_syn": 0.005,
+        "tau_mem": 0.01,
+        "r": 10.0,
+        "v_leak": 0.0,
+        "w_in": 5.0,
+        "v_threshold": 1.0,
+        "v_reset": 0.0,
+    }
     assert {f: float(a[0]) for f, a in fields.items()} == pytest.approx(want)
     kind, fields = recognise(net.populations["leaky"], Numbers(net, None, None))
     assert kind == "LI"

@@ -27,7 +27,12 @@ CASES = {
         gc.Conv2d(3, padding=(0, 1), dilation=(2, 1), groups=2),
         lambda x, w: F.conv2d(x, w, padding=(0, 1), dilation=(2, 1), groups=2),
     ),
-    "depthwise": ((3, 9), (3, 5), gc.Conv1d(3, dilation=2, groups=3), lambda x, w: F.conv1d(x, w, dilation=2, groups=3)),
+    "depthwise": (
+        (3, 9),
+        (3, 5),
+        gc.Conv1d(3, dilation=2, groups=3),
+        lambda x, w: F.conv1d(x, w, dilation=2, groups=3),
+    ),
     "transposed": (
         (3, 3, 4),
         (2, 5, 7),

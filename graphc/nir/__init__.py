@@ -1,4 +1,4 @@
-"""The Neuromorphic Intermediate Representation: networks from NIR files, NIR files from networks, what a file leaves open.
+"""NIR, the Neuromorphic Intermediate Representation: networks from files, files from networks, what files leave open.
 
 ```python
 net = graphc.nir.read("braille.nir", dt=0.1 * ms, dialect="euler")

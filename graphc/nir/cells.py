@@ -7,8 +7,9 @@ from typing import Any
 
 import sympy
 
-from .. import symbols as gs
-from ..neuron import Neuron, Spike
+from graphc import symbols as gs
+from graphc.neuron import Neuron, Spike
+
 from .dialect import Dialect
 
 SPIKING = frozenset({"IF", "LIF", "CubaLIF", "Threshold"})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphc.ir.loc import Loc
+from graphc.values import time_in_ms, whole_steps
 
-from ..values import time_in_ms, whole_steps
 from .cells import SPIKING, TWO_STATES
 from .cycles import Link, in_cycles
 from .file import LARGEST
@@ -89,11 +89,13 @@ def _open(graph: Graph) -> Iterator[Finding]:
 
     cells = those(*CELLS - {"Threshold"})
     if cells:
-        yield Finding("method", cells, 'equations in continuous time; how a step is made is method= of the dialect')
+        yield Finding("method", cells, "equations in continuous time; how a step is made is method= of the dialect")
     if acting := those(*CELLS - {"Threshold", "I", "IF"}):
         yield Finding("input", acting, "a current that is held over the step or an impulse: input= of the dialect")
     if resetting := those(*SPIKING - {"Threshold"}):
-        yield Finding("reset", resetting, "to v_reset, or by subtraction, as several simulators do: reset= of the dialect")
+        yield Finding(
+            "reset", resetting, "to v_reset, or by subtraction, as several simulators do: reset= of the dialect"
+        )
     lacking = tuple(n for n, node in graph.nodes.items() if "v_reset" in node.lacking)
     if lacking:
         yield Finding("v_reset", lacking, "not in the file; 0 is taken, as the nir package does")

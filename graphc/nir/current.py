@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from graphc.distributions import Distribution
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
-
-from ..distributions import Distribution
-from ..network import Network
+from graphc.network import Network
 
 Array = np.ndarray[Any, Any]
 
@@ -25,7 +24,9 @@ class Numbers:
     @property
     def dtype(self) -> Any:
         """The type that numbers of it have."""
-        return np.dtype(str(self.model.dtype).removeprefix("torch.")) if self.model is not None else np.dtype(np.float64)
+        return (
+            np.dtype(str(self.model.dtype).removeprefix("torch.")) if self.model is not None else np.dtype(np.float64)
+        )
 
     def of(self, owner: str, attribute: str) -> Array:
         """Return the value of ``model.<owner>.<attribute>``.

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
-
-from ..names import did_you_mean
+from graphc.names import did_you_mean
 
 Edges = tuple[tuple[str, str], ...]
 CHOICES: dict[str, tuple[str, ...]] = {

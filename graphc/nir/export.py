@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from graphc.connection import DEFAULT, Connection
+from graphc.connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
+from graphc.delay import Taps
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
+from graphc.network import Network
+from graphc.windows import AvgPool, Conv1d, Conv2d, SumPool
 
-from ..connection import DEFAULT, Connection
-from ..connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
-from ..delay import Taps
-from ..network import Network
-from ..windows import AvgPool, Conv1d, Conv2d, SumPool
 from .current import Numbers
 from .file import Tree
 from .recognise import recognise
@@ -45,7 +45,9 @@ class _Exporter:
     def graph(self) -> tuple[Tree, dict[str, str]]:
         """Return the whole graph."""
         net = self.network
-        spatial = {end for c in net.connections.values() if isinstance(c.connectivity, _WINDOWS) for end in (c.pre, c.post)}
+        spatial = {
+            end for c in net.connections.values() if isinstance(c.connectivity, _WINDOWS) for end in (c.pre, c.post)
+        }
         for name, source in net.inputs.items():
             self.shapes[name] = source.shape
             self.nodes[name] = {"type": "Input", "shape": np.array(source.shape)}
@@ -74,7 +76,9 @@ class _Exporter:
             self._one_to_one(c, source)
         elif isinstance(kind, _MATRICES):
             if self.shapes[c.post] != (c.sink.size,):
-                self.refuse(c, f"its matrix ends at '{c.post}', which has the shape {self.shapes[c.post]} of a convolution")
+                self.refuse(
+                    c, f"its matrix ends at '{c.post}', which has the shape {self.shapes[c.post]} of a convolution"
+                )
             source = self._flatten(c, source)
             self._add(c.name, {"type": "Linear", "weight": self._matrix(c)}, source, c.post)
         else:
@@ -184,7 +188,9 @@ class _Exporter:
         for name in self.network.outputs:
             owner, _, signal = name.partition(".")
             neuron = self.network.populations[owner].neuron
-            sent = "spike" if neuron.spike is not None else next((s.name for s in neuron.states if s == neuron.output), "")
+            sent = (
+                "spike" if neuron.spike is not None else next((s.name for s in neuron.states if s == neuron.output), "")
+            )
             if signal not in ("output", sent):
                 message = f"NIR cannot carry the output '{name}' of the network: a node of '{owner}' sends one signal"
                 raise DeclarationError(message, self.loc, f'net.output("{owner}")')

@@ -103,7 +103,9 @@ def _group(group: Any, where: str, budget: Budget, depth: int) -> Tree:
     import h5py
 
     if depth > DEEPEST:
-        raise DeclarationError(f"'{where}' of the NIR file lies {depth} groups deep", Loc.caller(), "does it hold itself?")
+        raise DeclarationError(
+            f"'{where}' of the NIR file lies {depth} groups deep", Loc.caller(), "does it hold itself?"
+        )
     budget.spend(f"{len(group)} entries", where or "/", objects=len(group) + 1)
     tree: Tree = {}
     for name in group:
@@ -164,7 +166,9 @@ def _fill(group: Any, tree: Tree) -> None:
         elif isinstance(value, str):
             group.create_dataset(name, data=value, dtype=h5py.string_dtype())
         elif isinstance(value, list):
-            group.create_dataset(name, data=np.array(value, dtype=object).reshape(len(value), -1), dtype=h5py.string_dtype())
+            group.create_dataset(
+                name, data=np.array(value, dtype=object).reshape(len(value), -1), dtype=h5py.string_dtype()
+            )
         elif isinstance(value, np.ndarray) and value.ndim:
             group.create_dataset(name, data=value, compression="gzip" if value.size else None)
         else:

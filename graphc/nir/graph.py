@@ -11,8 +11,8 @@ import numpy as np
 
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
+from graphc.names import did_you_mean
 
-from ..names import did_you_mean
 from .file import LARGEST, Tree, read_tree
 
 REAL: dict[str, tuple[str, ...]] = {
@@ -253,7 +253,9 @@ def _check_values(kind: str, fields: Mapping[str, Any], label: str, loc: Loc) ->
     if axes is not None:
         shape = fields["weight"].shape
         if len(shape) < axes or (len(shape) > axes and kind.startswith("Conv")):
-            raise DeclarationError(f"the weight of {label} has shape {shape}, with {len(shape)} axes", loc, f"{axes} are needed")
+            raise DeclarationError(
+                f"the weight of {label} has shape {shape}, with {len(shape)} axes", loc, f"{axes} are needed"
+            )
         if "bias" in fields and fields["bias"].shape != (shape[:1] if kind.startswith("Conv") else shape[:-1]):
             raise DeclarationError(f"the bias of {label} has shape {fields['bias'].shape}, its weight {shape}", loc)
     for f, least in (("stride", 1), ("dilation", 1), ("groups", 1), ("kernel_size", 1), ("padding", 0), ("shape", 1)):

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..network import Network
+from graphc.network import Network
+
 from .dialect import Dialect
 from .file import Tree
 
@@ -43,7 +44,7 @@ INTO: dict[str, Callable[[Array], Array]] = {
     "transposed": lambda a: a.T,
     "blocks": lambda a: a.reshape(-1, *a.shape[-2:]).transpose(0, 2, 1),
 }
-"""From the array of a NIR node to that of a parameter, up to axes that are flattened."""
+"""From the array of a NIR node to that of a parameter."""
 
 BACK: dict[str, Callable[[Array], Array]] = {
     "same": lambda a: a,

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from graphc.connection import Connection
+from graphc.connectivity import Blocks, Connectivity, Dense, OneToOne
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
+from graphc.names import MODEL_ATTRIBUTES, MODULE_ATTRIBUTES, check_name
+from graphc.values import whole_steps
+from graphc.windows import AvgPool, Conv1d, Conv2d, SumPool
 
-from ..connection import Connection
-from ..connectivity import Blocks, Connectivity, Dense, OneToOne
-from ..names import MODEL_ATTRIBUTES, MODULE_ATTRIBUTES, check_name
-from ..values import whole_steps
-from ..windows import AvgPool, Conv1d, Conv2d, SumPool
 from .cells import cell
 from .cycles import Link, delayed
 from .dialect import Dialect, dialect_of
@@ -64,7 +64,14 @@ class _Importer:
         round: bool,
         loc: Loc,
     ) -> None:
-        self.graph, self.before, self.after, self.dialect, self.loc, self.round = graph, before, after, dialect, loc, round
+        self.graph, self.before, self.after, self.dialect, self.loc, self.round = (
+            graph,
+            before,
+            after,
+            dialect,
+            loc,
+            round,
+        )
         self.net = ImportedNetwork(dt, dialect, graph.tree)
         self.routes, self.sums, self.outputs = routes_of(graph, after, loc)
         self.taken: set[str] = set()
@@ -79,9 +86,7 @@ class _Importer:
                 self._population(name, node)
         steps = [self._steps(route) for route in self.routes]
         inputs = [n for n, node in self.graph.nodes.items() if node.kind == "Input"]
-        links = [
-            Link(r.pre, r.post, int(np.min(s)), r.edges) for r, s in zip(self.routes, steps, strict=True)
-        ]
+        links = [Link(r.pre, r.post, int(np.min(s)), r.edges) for r, s in zip(self.routes, steps, strict=True)]
         later = delayed(links, inputs, self.dialect, self.loc)
         owners: dict[str, Connection] = {}
         for k, route in enumerate(self.routes):

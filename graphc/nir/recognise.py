@@ -7,11 +7,11 @@ from typing import Any, NoReturn
 import numpy as np
 import sympy
 
+from graphc import symbols as gs
 from graphc.ir.errors import DeclarationError
+from graphc.network import Population
+from graphc.symbols import Parameter, State
 
-from .. import symbols as gs
-from ..network import Population
-from ..symbols import Parameter, State
 from .current import Array, Numbers
 
 
@@ -78,7 +78,9 @@ class _Recognition:
         read = neuron.output if neuron.spike is None else neuron.spike.margin
         found = [s for s in neuron.states if s in read.free_symbols]
         if len(found) != 1:
-            self.refuse(f"{'its output' if neuron.spike is None else 'the condition of its spike'} reads no single state")
+            self.refuse(
+                f"{'its output' if neuron.spike is None else 'the condition of its spike'} reads no single state"
+            )
         return found[0]
 
     def _stateless(self) -> tuple[str, dict[str, Array]]:
@@ -169,7 +171,11 @@ class _Recognition:
         rest = e.xreplace(dict.fromkeys(variables, sympy.S.Zero))
         allowed = {*self.neuron.parameters, gs.dt}
         for part in (*slopes, rest):
-            if part.free_symbols - allowed or part.atoms(sympy.Derivative, sympy.Subs) or part.has(sympy.zoo, sympy.nan):
+            if (
+                part.free_symbols - allowed
+                or part.atoms(sympy.Derivative, sympy.Subs)
+                or part.has(sympy.zoo, sympy.nan)
+            ):
                 self.refuse(f"{what} is {e}, not linear with constant factors")
         return [self._value(s) for s in slopes], self._value(rest)
 

@@ -32,9 +32,7 @@ class Route:
     edges: tuple[Edge, ...]
 
 
-def routes_of(
-    graph: Graph, after_node: dict[str, Shape], loc: Loc
-) -> tuple[list[Route], set[str], dict[str, str]]:
+def routes_of(graph: Graph, after_node: dict[str, Shape], loc: Loc) -> tuple[list[Route], set[str], dict[str, str]]:
     """Return the routes, the nodes that become units which send what they receive, and the source of every Output.
 
     Raises:

@@ -114,7 +114,9 @@ def _behind_window(node: Node, before: Shape, loc: Loc) -> Shape:
         kernel, padding, channels = f["weight"].shape[2:], padding_of(node, loc), f["weight"].shape[0]
         dilation, groups, taken = numbers(f["dilation"], axes), _one(f["groups"]), f["weight"].shape[1]
         if channels % groups or taken * groups != before[0]:
-            message = f"{node} takes {before[0]} channels, its weight {f['weight'].shape} in {groups} groups another number"
+            message = (
+                f"{node} takes {before[0]} channels, its weight {f['weight'].shape} in {groups} groups another number"
+            )
             raise DeclarationError(message, loc)
         pairs = channels * taken
     else:

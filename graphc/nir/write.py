@@ -9,8 +9,8 @@ import numpy as np
 
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
+from graphc.network import Network
 
-from ..network import Network
 from .current import Numbers
 from .export import export
 from .file import Tree, write_tree
@@ -79,12 +79,16 @@ def _back(slot: Slot, now: Any, original: Any, loc: Loc) -> Any:
     if slot.layout == "channels":
         rows = array.reshape(shape[0], -1)
         if (rows != rows[:, :1]).any():
-            message = f"'{slot.owner}.{slot.attribute}' differs within a channel, but {slot.field} of node '{slot.node}'"
+            message = (
+                f"'{slot.owner}.{slot.attribute}' differs within a channel, but {slot.field} of node '{slot.node}'"
+            )
             raise DeclarationError(f"{message} has one number per channel", loc)
         return rows[:, 0]
     if array.size != np.prod(shape):
         if (array != array.ravel()[0]).any():
-            message = f"'{slot.field}' of node '{slot.node}' is one number, but '{slot.owner}.{slot.attribute}' has several"
+            message = (
+                f"'{slot.field}' of node '{slot.node}' is one number, but '{slot.owner}.{slot.attribute}' has several"
+            )
             raise DeclarationError(message, loc)
         return np.reshape(array.ravel()[0], shape)
     if array.dtype == bool:
@@ -117,10 +121,9 @@ def _equations(population: Any) -> str:
 
 
 def _card(network: Network, model: Any) -> str:
+    from graphc.card import card_of
+    from graphc.compile import NetworkCompiler
     from graphc.passes import Request
-
-    from ..card import card_of
-    from ..compile import NetworkCompiler
 
     stages = NetworkCompiler(network).stages(Request())
     discrete = next(program for _, program in stages if program.stage != "declared")

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.linalg import expm
 
 
 def simulate(graph, x, dt, order, *, method="euler", reset="value", impulse=False, new=True):
@@ -22,7 +23,7 @@ def simulate(graph, x, dt, order, *, method="euler", reset="value", impulse=Fals
                 last[name] = frame
                 continue
             arriving = [last[a] for a, b in graph.edges if b == name and last[a] is not None]
-            u = sum(arriving) if arriving else 0.0
+            u = sum(arriving) if arriving else np.zeros(node.input_type["input"])
             last[name] = STEP[kind](node, u, states[name], past[name], dt, method, reset, impulse, new)
         (out,) = (n for n, node in graph.nodes.items() if type(node).__name__ == "Output")
         outputs.append(np.array(last[out]))
@@ -58,18 +59,20 @@ def integrator(node, u, state, past, dt, method, reset, impulse, new):
     return spiked(node, v, state, reset) if hasattr(node, "v_threshold") else v
 
 
+def flow(node, k, v, i, target, dt):
+    """Return where the linear equations of neuron k lead in dt."""
+    mem, syn = node.tau_mem[k], node.tau_syn[k]
+    matrix = [[-1 / mem, node.r[k] / mem, node.v_leak[k] / mem], [0, -1 / syn, target / syn], [0, 0, 0]]
+    return (expm(np.array(matrix) * dt) @ [v, i, 1.0])[:2]
+
+
 def two_states(node, u, state, past, dt, method, reset, impulse, new):
     v, i = (state.get(s, np.zeros(node.r.shape)) for s in "vi")
     if method == "exact":
         if impulse:
             i = i + node.w_in * u * dt / node.tau_syn
-        target = 0.0 if impulse else node.w_in * u
-        pieces = 4000  # of a step: the limit of ever finer Euler steps
-        for _ in range(pieces):
-            v, i = (
-                v + dt / pieces / node.tau_mem * (node.v_leak - v + node.r * i),
-                i + dt / pieces / node.tau_syn * (target - i),
-            )
+        target = np.zeros_like(v) if impulse else node.w_in * u
+        v, i = np.array([flow(node, k, v[k], i[k], target[k], dt) for k in range(len(v))]).T
     else:
         before = i
         if impulse and method == "exponential":
@@ -106,7 +109,9 @@ def conv(node, x):
 
 
 def pooled(x, node):
-    kernel, stride, padding = (tuple(np.atleast_1d(getattr(node, k)).tolist()) for k in ("kernel_size", "stride", "padding"))
+    kernel, stride, padding = (
+        tuple(np.atleast_1d(getattr(node, k)).tolist()) for k in ("kernel_size", "stride", "padding")
+    )
     return F.avg_pool2d(x, kernel, stride, padding)
 
 
