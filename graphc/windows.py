@@ -149,7 +149,7 @@ class _Spaced(_Convolution):
 
 @dataclass(frozen=True)
 class Conv1d(_Spaced):
-    """A convolution over one axis; populations are (channels, length), weights (out, in / groups, kernel) as torch's."""
+    """A convolution over one axis; populations are (channels, length), weights as torch's."""
 
     axes: int | None = field(default=1, repr=False)
 

@@ -58,6 +58,15 @@ def conv(**changes):
     return spatial("Conv2d", **fields | changes)
 
 
+DELAY = chain(
+    fc={"type": "Delay", "delay": np.array([0.0005, 0.001])},
+    **lif(**{f: np.ones(2) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}),
+    output={"type": "Output", "shape": np.array([2])},
+)
+TWO_INPUTS = chain() | {"nodes": chain()["nodes"] | {"also": {"type": "Input", "shape": np.array([2])}}}
+BIASED = {"type": "Affine", "weight": np.ones((3, 2)), "bias": np.ones(2)}
+POOL = {"kernel_size": [2, 2], "padding": [0, 0]}
+
 WRONG = {
     "no node": ({"type": "NIRGraph", "nodes": {}, "edges": []}, "has no nodes"),
     "no graph": (chain()["nodes"]["lif"], "holds 'LIF', no NIRGraph"),
@@ -70,8 +79,8 @@ WRONG = {
     "negative time": (chain(**lif(tau=np.array([0.1, -1, 0.1]))), "'tau' of LIF node 'lif' is -1.0 s"),
     "other shapes": (chain(**lif(r=np.ones(2))), "fields of LIF node 'lif' differ in shape"),
     "flat weight": (chain(fc={"type": "Linear", "weight": np.ones(6)}), "weight of Linear node 'fc' has shape"),
-    "bias of another size": (chain(fc={"type": "Affine", "weight": np.ones((3, 2)), "bias": np.ones(2)}), "bias of Affine node 'fc'"),
-    "other width": (chain(fc={"type": "Linear", "weight": np.ones((3, 4))}), r"Input node 'input' sends shape \(2,\) to .*'fc'"),
+    "bias of another size": (chain(fc=BIASED), "bias of Affine node 'fc'"),
+    "other width": (chain(fc={"type": "Linear", "weight": np.ones((3, 4))}), r"sends shape \(2,\) to .*'fc'"),
     "unknown end": (edges(["lif", "lift"]), "names 'lift', which is no node of it(.|\n)*did you mean 'lif'"),
     "twice the same edge": (edges(["fc", "lif"]), "has the edge 'fc' -> 'lif' twice"),
     "into an input": (edges(["lif", "input"]), "leads into Input node 'input'"),
@@ -83,14 +92,14 @@ WRONG = {
     "shape of nothing": (chain(input={"type": "Input", "shape": np.array([0])}), "'shape' of Input node 'input'"),
     "kernel too large": (conv(weight=np.ones((1, 1, 5, 5))), "is larger than the space"),
     "other channels": (conv(weight=np.ones((1, 2, 3, 3))), "Conv2d node 'w' takes 1 channels"),
-    "even kernel": (conv(weight=np.ones((1, 1, 2, 2)), padding="same"), 'padding "same" of Conv2d node \'w\''),
+    "even kernel": (conv(weight=np.ones((1, 1, 2, 2)), padding="same"), "padding \"same\" of Conv2d node 'w'"),
     "unknown padding": (conv(padding="full"), "padding of Conv2d node 'w' is 'full'"),
-    "no stride": (spatial("SumPool2d", kernel_size=[2, 2], stride=[0, 1], padding=[0, 0]), "'stride' of SumPool2d"),
-    "half a stride": (spatial("SumPool2d", kernel_size=[2, 2], stride=[0.5, 1], padding=[0, 0]), "'stride' of SumPool2d"),
-    "uneven delay": (chain(fc={"type": "Delay", "delay": np.array([0.0005, 0.001])}, **lif(**{f: np.ones(2) for f in ("tau", "r", "v_leak", "v_threshold", "v_reset")}), output={"type": "Output", "shape": np.array([2])}), "Delay node 'fc' has a delay of 0.5 ms, no multiple"),
-    "two inputs inside": (chain(fc=chain() | {"nodes": chain()["nodes"] | {"also": {"type": "Input", "shape": np.array([2])}}}), "has 2 Input nodes"),
+    "no stride": (spatial("SumPool2d", stride=[0, 1], **POOL), "'stride' of SumPool2d"),
+    "half a stride": (spatial("SumPool2d", stride=[0.5, 1], **POOL), "'stride' of SumPool2d"),
+    "uneven delay": (DELAY, "Delay node 'fc' has a delay of 0.5 ms, no multiple"),
+    "two inputs inside": (chain(fc=TWO_INPUTS), "has 2 Input nodes"),
     "no graph at all": (7, "int is no NIR graph"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

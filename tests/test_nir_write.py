@@ -26,13 +26,8 @@ def content(path, ignore=()):
     def keep(name, item):
         if isinstance(item, h5py.Dataset) and not any(part in name for part in ignore):
             value = item[()]
-            data = (
-                value.tolist()
-                if isinstance(value, np.ndarray) and item.dtype == object
-                else value
-                if isinstance(value, bytes)
-                else np.asarray(value).tobytes()
-            )
+            data = np.asarray(value).tolist() if item.dtype == object else np.asarray(value).tobytes()
+
             found[name] = (item.dtype.str, item.shape, data)
 
     with h5py.File(path) as file:
@@ -132,18 +127,18 @@ def networks(connectivity=None, before=6, after=4, **options):
 
 
 DECLARED = {
-    "dense": lambda: networks(weight=some(6, 4)),
+    "dense": lambda: networks(weight=some(6, 4) / 9),
     "drawn": lambda: networks(),
     "sparse": lambda: networks(gc.Sparse(0.5, seed=1), weight=gc.Normal(0.5, 0.1)),
     "blocks": lambda: networks(gc.Blocks(2), weight=some(2, 3, 2)),
     "one to one": lambda: networks(gc.OneToOne(), after=6, weight=some(6)),
-    "delayed": lambda: networks(weight=some(6, 4), delay=3),
+    "delayed": lambda: networks(weight=some(6, 4) / 9, delay=3),
     "delays": lambda: networks(gc.OneToOne(), after=6, weight=some(6), delay=[0, 1, 2, 3, 0, 1]),
-    "convolution": lambda: networks(gc.Conv2d(3, padding=1), (2, 3, 3), (1, 3, 3), weight=some(1, 2, 3, 3)),
-    "over one axis": lambda: networks(gc.Conv1d(3, stride=2), (2, 7), (3, 3), weight=some(3, 2, 3)),
+    "convolution": lambda: networks(gc.Conv2d(3, padding=1), (2, 3, 3), (1, 3, 3), weight=some(1, 2, 3, 3) / 9),
+    "over one axis": lambda: networks(gc.Conv1d(3, stride=2), (2, 7), (3, 3), weight=some(3, 2, 3) / 9),
     "means": lambda: networks(gc.AvgPool(2), (2, 4, 4), (2, 2, 2), weight=3.0),
     "sums": lambda: networks(gc.SumPool(2, stride=1), (2, 3, 3), (2, 2, 2)),
-    "from space": lambda: networks(before=(2, 3, 1), weight=some(6, 4)),
+    "from space": lambda: networks(before=(2, 3, 1), weight=some(6, 4) / 9),
 }
 
 

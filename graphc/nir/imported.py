@@ -25,8 +25,8 @@ class Slot:
         field: of the node.
         owner: population or connection.
         attribute: parameter of it.
-        layout: "same", "ms" (seconds there), "transposed", "blocks" (batched matrices there) or "channels" (one bias per
-            channel there).
+        layout: "same", "ms" (seconds there), "transposed", "blocks" (batched matrices there), or "channels" (one bias
+            per channel there).
         value: what the import made of the array.
     """
 

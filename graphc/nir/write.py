@@ -35,7 +35,7 @@ def write(network: Any, path: Any, *, metadata: bool = True) -> None:
     """
     loc = Loc.caller()
     model = None if isinstance(network, Network) else network
-    declared = network if model is None else getattr(model, "network", None)
+    declared = network if model is None else getattr(getattr(model, "_compiler", None), "network", None)
     if not isinstance(declared, Network):
         raise DeclarationError(f"graphc.nir.write takes a network or a model, not {network!r}", loc)
     declared.check()
