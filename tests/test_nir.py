@@ -95,6 +95,7 @@ def test_braille_network_equals_the_oracle(name):
     assert list(net.populations) == ["lif1_lif", "lif2"]
     assert set(net.connections) == {"fc1", "lif1_w_rec", "fc2"}
     assert net.connections["lif1_w_rec"].delay == 1
+    assert {"bias_fc1", "bias_lif1_w_rec"} <= set(net.populations["lif1_lif"].parameters)
     assert want.sum() > 10
     np.testing.assert_array_equal(run(net, x), want)
 
@@ -167,6 +168,46 @@ def test_chains_sums_and_flatten_equal_the_oracle():
     x = spikes_in(5, 2, 6, 6)
     want = simulate(whole, x, DT, ["input", "conv", "pool", "flat", "fc", "scale", "li", "output"])
     np.testing.assert_allclose(run(gc.nir.read(whole, dt=1 * ms, dialect="euler"), x), want, atol=1e-12)
+
+
+def test_a_node_with_two_sources_is_one_weight_for_both():
+    whole = graph(
+        "left>w right>w w>li w>other li>output",
+        left=nir.Input(np.array([3])),
+        right=nir.Input(np.array([3])),
+        w=nir.Affine(some(4, 3), some(4)),
+        li=cells(4)["LI"],
+        other=cells(4)["LIF"],
+        output=nir.Output(np.array([4])),
+    )
+    net, x = gc.nir.read(whole, dt=1 * ms, dialect="euler"), spikes_in(6, 2, 3)
+    model = gc.compile(net, learn=None, target="reference", dtype=torch.float64)
+    got = model({"left": torch.as_tensor(x[:, None, 0]), "right": torch.as_tensor(x[:, None, 1])})
+    one = around(whole.nodes["w"], (3,), (4,))
+    both = graph("input>w w>li li>output", **{**one.nodes, "w": one.nodes["n"], "li": whole.nodes["li"]})
+    want = simulate(both, x.sum(axis=1), DT, ["input", "w", "li", "output"])
+    np.testing.assert_allclose(got.numpy()[:, 0], want, atol=1e-12)
+
+
+def test_an_input_may_leave_and_a_neuron_twice():
+    whole = graph(
+        "input>li li>first li>second input>third",
+        input=nir.Input(np.array([3])),
+        li=cells(3)["LI"],
+        **{name: nir.Output(np.array([3])) for name in ("first", "second", "third")},
+    )
+    net, x = gc.nir.read(whole, dt=1 * ms, dialect="euler"), spikes_in(5, 3)
+    got = gc.compile(net, learn=None, target="reference", dtype=torch.float64)(torch.as_tensor(x)[:, None])
+    assert [net.names[name] for name in ("first", "second", "third")] == ["li", "second", "third"]
+    torch.testing.assert_close(got["second"], got["li"], rtol=0, atol=0)
+    np.testing.assert_array_equal(got["third"].numpy()[:, 0], x)
+
+
+def test_equal_time_constants_are_exact_too():
+    node = nir.CubaLI(tau_syn=np.full(2, 0.01), tau_mem=np.full(2, 0.01), r=np.ones(2), v_leak=np.zeros(2))
+    whole, x = around(node, (2,), (2,)), spikes_in(20, 2)
+    want = simulate(whole, x, DT, ["input", "n", "output"], method="exact")
+    np.testing.assert_allclose(run(gc.nir.read(whole, dt=1 * ms, dialect="exact"), x), want, atol=1e-9)
 
 
 def cyclic():

@@ -27,7 +27,6 @@ def content(path, ignore=()):
         if isinstance(item, h5py.Dataset) and not any(part in name for part in ignore):
             value = item[()]
             data = np.asarray(value).tolist() if item.dtype == object else np.asarray(value).tobytes()
-
             found[name] = (item.dtype.str, item.shape, data)
 
     with h5py.File(path) as file:

@@ -174,8 +174,8 @@ class _Exporter:
         shaped = {k: _pair(v, axes) if axes == 2 else np.int64(_pair(v, 1)[0]) for k, v in options.items()}
         space = np.array(c.source.shape[1:]) if axes == 2 else np.int64(c.source.shape[1])
         bias = np.zeros(weight.shape[0], dtype=weight.dtype)
-        node = {"type": f"Conv{axes}d", "weight": weight, "bias": bias, "groups": np.int64(kind.groups)}
-        self._add(c.name, {**node, "input_shape": space, **shaped}, source, c.post)
+        conv: Tree = {"type": f"Conv{axes}d", "weight": weight, "bias": bias, "groups": np.int64(kind.groups)}
+        self._add(c.name, {**conv, "input_shape": space, **shaped}, source, c.post)
 
     def _weight(self, c: Connection) -> Any:
         return np.array(np.broadcast_to(self.numbers.of(c.name, "weight"), c.weight_shape))

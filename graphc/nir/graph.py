@@ -204,7 +204,7 @@ def node_of(name: str, tree: Tree, *, inside: bool, loc: Loc) -> Node:
         raise DeclarationError(f"{label} has no field '{missing[0]}'", loc, "is the file complete?")
     fields: dict[str, Any] = {f: _real(tree[f], f, label, loc) for f in real if f in tree}
     fields |= {f: _whole(tree[f], f, label, loc) for f in whole if f in tree}
-    like = next((fields[f] for f in real if f in fields), None)
+    like: Any = next((fields[f] for f in real if f in fields), 0.0)
     for f in lacking:
         if f in DEFAULTS:
             number = DEFAULTS[f]

@@ -103,7 +103,10 @@ class _Importer:
         shape = self.after[name]
         folded = {r.via: self.graph.nodes[r.via] for r in self.routes if r.post == name and r.via is not None}
         biased = [via for via, n in folded.items() if "bias" in n.fields]
-        biases = {via: "bias" if len(biased) == 1 else f"bias_{k}" for k, via in enumerate(biased)}
+        biases: dict[str, str] = {}
+        for via in biased:
+            parameter = "bias" if len(biased) == 1 else f"bias_{_spelled(via)}"
+            biases[via] = parameter if parameter not in biases.values() else f"{parameter}_{len(biases)}"
         values: dict[str, Any] = {}
         learned: dict[str, bool] = {}
         slots = []
@@ -195,7 +198,7 @@ class _Importer:
 
     def _name(self, name: str) -> str:
         """Return a new name of graphc for a node."""
-        kept = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).lstrip("_")[:60]
+        kept = _spelled(name).lstrip("_")
         if not kept or not kept[0].isalpha():
             node = self.graph.nodes.get(name)
             kept = f"{'n' if node is None else node.kind.lower()}_{kept}".rstrip("_")
@@ -207,3 +210,8 @@ class _Importer:
             kept += "_"
         self.taken.add(kept)
         return kept
+
+
+def _spelled(name: str) -> str:
+    """Return a name in letters, digits and underscores."""
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in name)[:60]

@@ -54,7 +54,8 @@ def routes_of(graph: Graph, after_node: dict[str, Shape], loc: Loc) -> tuple[lis
         elif kind in SYNAPSES and not _folds(name, ends, kinds, after_node):
             sums.add(name)
     passing -= sums
-    routes, outputs = [], {}
+    routes: list[Route] = []
+    outputs: dict[str, str] = {}
     for name, kind in kinds.items():
         if kind in CELLS or name in sums:
             for pre, edges in _sources(name, before, passing):

@@ -50,7 +50,8 @@ def shapes_of(graph: Graph, loc: Loc) -> tuple[dict[str, Shape], dict[str, Shape
 def numbers(value: Any, axes: int) -> Shape:
     """Return one number per axis."""
     given = value if isinstance(value, tuple) else (value,)
-    return tuple(given) * axes if len(given) == 1 else tuple(given)
+    each: Shape = tuple(given) * axes if len(given) == 1 else tuple(given)
+    return each
 
 
 def padding_of(node: Node, loc: Loc) -> Shape:
@@ -59,7 +60,7 @@ def padding_of(node: Node, loc: Loc) -> Shape:
     Raises:
         DeclarationError: the two sides of an axis would differ.
     """
-    axes = node.fields["weight"].ndim - 2
+    axes: int = node.fields["weight"].ndim - 2
     padding = node.fields["padding"]
     if padding == "valid":
         return (0,) * axes
