@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from graphc.runtime import Model
 
-    from . import learn, surrogate
+    from . import learn, nir, surrogate
     from .compile import compile
     from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
     from .delay import LearnedDelay
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         weight,
     )
     from .tune import Tuning, tune
-    from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose
+    from .windows import AvgPool, Conv1d, Conv2d, ConvTranspose, SumPool
 
 __version__ = "0.1.0"
 
@@ -74,6 +74,7 @@ __all__ = [
     "Refractory",
     "Sparse",
     "Spike",
+    "SumPool",
     "TargetError",
     "Tuning",
     "Uniform",
@@ -88,6 +89,7 @@ __all__ = [
     "input",
     "inputs",
     "learn",
+    "nir",
     "noise",
     "param",
     "params",
@@ -128,12 +130,12 @@ _SOURCES = {
         "spike", "state", "states", "sum", "t", "weight",
     ),
     "graphc.tune": ("Tuning", "tune"),
-    "graphc.windows": ("AvgPool", "Conv1d", "Conv2d", "ConvTranspose"),
+    "graphc.windows": ("AvgPool", "Conv1d", "Conv2d", "ConvTranspose", "SumPool"),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _SOURCES.items() for name in names}
 """Every public name waits for its first use: the command line shows its help without sympy."""
 
-_LAZY_MODULES = frozenset({"codegen", "init", "learn", "passes", "runtime", "surrogate", "units", "zoo"})
+_LAZY_MODULES = frozenset({"codegen", "init", "learn", "nir", "passes", "runtime", "surrogate", "units", "zoo"})
 
 
 def __getattr__(name: str) -> Any:

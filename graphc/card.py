@@ -71,6 +71,7 @@ def card_of(network: Network, program: Program, dtype: str, precision: Precision
         ("numerics", NUMERICS[precision]),
         ("update order", f"{ORDER}; populations in the order {', '.join(order)}"),
         ("delays", DELAYS),
+        *network.notes,
     ]
     integrators = dict(line.split(": ", 1) for about, line in program.notes if about == "integrator")
     for name in order:

@@ -73,6 +73,7 @@ class Network:
         self.populations: dict[str, Population] = {}
         self.connections: dict[str, Connection] = {}
         self.outputs: tuple[str, ...] = ()
+        self.notes: tuple[tuple[str, str], ...] = ()  # lines of the semantics card beside those of the parts
 
     def input(self, name: str, size: int | Sequence[int]) -> NetworkInput:
         """Add an input of `size` numbers per step and sample; a shape is flattened in C order."""
@@ -144,7 +145,8 @@ class Network:
             post: a population.
             target: which input of the neurons of `post`; needed when they have several.
             weight: None (uniform, +-1/sqrt(fan_in)), a number, an array, a distribution, or a connection to share with.
-            connectivity: gc.Dense(), OneToOne, AllButSelf, Sparse, Blocks, Conv1d, Conv2d, ConvTranspose or AvgPool.
+            connectivity: gc.Dense(), OneToOne, AllButSelf, Sparse, Blocks, Conv1d, Conv2d, ConvTranspose, AvgPool or
+                SumPool.
             delay: steps (int) or a time, 0 acts within the same step; an array of one per synapse, (pre, post) or of
                 the shape of the weights of gc.Sparse; or a gc.LearnedDelay.
             learn: whether the weight is an nn.Parameter.

@@ -21,6 +21,18 @@ CASES = {
         lambda x, w: F.conv2d(x, w, stride=2),
     ),
     "conv1d": ((2, 9), (3, 5), gc.Conv1d(3, stride=2, padding=1), lambda x, w: F.conv1d(x, w, stride=2, padding=1)),
+    "dilated, in groups": (
+        (4, 7, 6),
+        (6, 3, 6),
+        gc.Conv2d(3, padding=(0, 1), dilation=(2, 1), groups=2),
+        lambda x, w: F.conv2d(x, w, padding=(0, 1), dilation=(2, 1), groups=2),
+    ),
+    "depthwise": (
+        (3, 9),
+        (3, 5),
+        gc.Conv1d(3, dilation=2, groups=3),
+        lambda x, w: F.conv1d(x, w, dilation=2, groups=3),
+    ),
     "transposed": (
         (3, 3, 4),
         (2, 5, 7),
@@ -34,6 +46,7 @@ CASES = {
         lambda x, w: F.conv_transpose1d(x, w, stride=2),
     ),
     "means": ((2, 6, 4), (2, 3, 2), gc.AvgPool(2), lambda x, w: w * F.avg_pool2d(x, 2)),
+    "sums": ((2, 6, 9), (2, 3, 3), gc.SumPool((2, 3)), lambda x, w: w * 6 * F.avg_pool2d(x, (2, 3))),
     "overlapping means": ((2, 7), (2, 3), gc.AvgPool(3, stride=2), lambda x, w: w * F.avg_pool1d(x, 3, 2)),
 }
 
