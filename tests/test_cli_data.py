@@ -126,31 +126,25 @@ def test_a_file_is_fetched_verified_and_fetched_once(words, server, tmp_path):
     assert again["files"][0]["sha256"] == SHA256 and server.asked == [None]
 
 
-def test_nothing_is_downloaded_without_a_word(words, server, tmp_path, monkeypatch):
-    for arguments in (["fetch", "words"], ["fetch", "words", "--json"]):
+def test_nothing_is_downloaded_without_a_word(words, server, tmp_path):
+    for arguments in (["fetch", "words"], ["fetch", "words", "--json"], ["fetch"]):
         found = run(*arguments)
-        assert found.exit_code == 2 and "nothing was downloaded" in found.stderr
-    monkeypatch.setattr(command.sys.stdin.__class__, "isatty", lambda self: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda prompt: "yes")
-    monkeypatch.setattr(command, "wants", lambda option: False)
-    assert run("fetch").exit_code == 2
+        assert found.exit_code == 2 and ("nothing was downloaded" in found.stderr or "Missing argument" in found.stderr)
     assert server.asked == [] and names(tmp_path) == []
 
 
-def test_the_name_must_be_typed(monkeypatch):
-    class Terminal:
-        def isatty(self):
-            return True
+@pytest.mark.parametrize("answer", ["words", "yes", "", None])
+def test_the_name_must_be_typed(answer, words, server, monkeypatch):
+    def typed(prompt):
+        if answer is None:
+            raise EOFError
+        return answer
 
-    monkeypatch.setattr(command.sys, "stdin", Terminal())
-    monkeypatch.setattr(command, "wants", lambda option: False)
-    answers = iter(["words", "yes"])
-    monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
-    command._ask("words")
-    refused = []
-    monkeypatch.setattr(command, "refuse", lambda message, hint=None: refused.append(message))
-    command._ask("words")
-    assert refused == ["nothing was downloaded"]
+    monkeypatch.setattr(command, "_is_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", typed)
+    found = run("fetch", "words")
+    assert (found.exit_code, len(server.asked)) == ((0, 1) if answer == "words" else (2, 0)), found.output
+    assert server.url in found.stdout, "it says what it would do first"
 
 
 @pytest.mark.parametrize("has_ranges", [True, False])

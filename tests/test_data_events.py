@@ -98,7 +98,7 @@ WRONG = {
     "2 arrays of times": ([[0.1], [0.1]], [[0]]),
     "units of events are an array of whole numbers": ([0.1], [0.5]),
     "times are an array of numbers": (["a"], [0]),
-    "not float64 (1, 2, 1)": ([[[0.1], [0.2]]], [[[0], [0]]]),
+    "(1, 2, 1)": ([[[0.1], [0.2]]], [[[0], [0]]]),
     "is of sample -1": ([0.1], [0], [-1]),
     "1 times and 2 samples": ([0.1], [0], [0, 1]),
     "leave samples out": ([[0.1], [0.2]], [[0], [0]], [0]),

@@ -95,7 +95,7 @@ def test_a_wrong_sample_is_refused_by_name_and_the_others_are_read(message, tmp_
     wrong = int(message[7])
     with pytest.raises(gc.GraphcError) as error:
         data[wrong]
-    assert f"{path}: {message}" in error.value.message.replace(f"{path}: sample {wrong} has", f"{path}: sample {wrong} has")
+    assert f"{path}: {message}" in error.value.message
     assert len(data[1 - wrong].times) == 1
 
 

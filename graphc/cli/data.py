@@ -130,9 +130,13 @@ def _checked(found: DataSet, file: File, where: Path, is_asked_for: bool) -> dic
     return row | {"verdict": "note", "found": f"{len(opened)} samples; no SHA-256 is known or was kept"}
 
 
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
 def _ask(name: str) -> None:
     """Return when the user has typed the name of the set; else end the command."""
-    if wants("json") or not sys.stdin.isatty():
+    if wants("json") or not _is_terminal():
         refuse("nothing was downloaded: nobody can be asked here", "--yes downloads without asking")
     try:
         answer = input(f"type {name} to download it: ")
