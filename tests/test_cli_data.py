@@ -83,7 +83,10 @@ def words(server, tmp_path, monkeypatch):
     return found
 
 
-def known(url, md5=hashlib.md5(packed()).hexdigest(), sha256=None):
+MD5 = hashlib.md5(packed()).hexdigest()
+
+
+def known(url, md5=MD5, sha256=None):
     return catalog.DataSet("words", "words", "here", "CC0", (catalog.File("words.h5", sha256, url, md5),))
 
 
@@ -227,7 +230,9 @@ def test_without_network_it_is_one_message(tmp_path, monkeypatch):
     closed.server_close()
     monkeypatch.setattr(catalog, "SETS", (known(closed.url),))
     found = run("fetch", "words", "--yes", "--to", str(tmp_path / "deep" / "er"))
-    assert found.exit_code == 2 and f"cannot reach {closed.url}" in found.stderr and "is there a network?" in found.stderr
+    assert (
+        found.exit_code == 2 and f"cannot reach {closed.url}" in found.stderr and "is there a network?" in found.stderr
+    )
     assert "Traceback" not in found.stderr and not (tmp_path / "deep" / "er" / "words").exists()
 
 
@@ -280,5 +285,5 @@ def test_listing_loads_no_torch():
     import subprocess
     import sys
 
-    code = "import sys; from graphc.data import catalog; print('torch' in sys.modules, 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False False\n"
+    code = "import sys; from graphc.data import catalog; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

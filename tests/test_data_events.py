@@ -24,7 +24,7 @@ def streams(draw):
 
 
 @given(streams())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_every_event_is_counted_in_the_step_that_holds_it(stream):
     dt, samples = stream
     times, units = [[e[0] for e in s] for s in samples], [[e[1] for e in s] for s in samples]
@@ -68,10 +68,10 @@ def test_binary_holds_one_and_uint8_holds_255_per_step():
 
 def test_half_precision_and_small_integers_neither_overflow_nor_wrap():
     dense = events_to_dense(
-        np.array([1.4, 0.0], np.float16), np.array([699, 3], np.uint16), np.array([200, 0], np.uint8),
-        steps=1500, dt=1e-3, size=700,
+        np.array([1.4, 0.0], np.float16), np.array([699, 3], np.uint16), np.array([20, 0], np.uint8),
+        steps=1401, dt=1e-3, size=700, dtype=torch.uint8,
     )  # fmt: skip
-    assert dense.nonzero().tolist() == [[0, 0, 3], [1400, 200, 699]]
+    assert dense.nonzero().tolist() == [[0, 0, 3], [1400, 20, 699]]
 
 
 def test_events_outside_are_counted():
@@ -129,7 +129,7 @@ def test_only_counts_are_events(dense):
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_batch_keeps_its_samples_and_masks_the_rest(lengths):
     samples = [torch.randn(n, 2) for n in lengths]
     batch = pad(samples, list(range(len(lengths))), value=torch.nan)

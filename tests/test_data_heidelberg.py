@@ -28,7 +28,9 @@ def write(path, times, units, labels, time_dtype=np.float16, **extra):
 @pytest.fixture
 def path(tmp_path):
     times, units = [[0.0, 0.25, 0.25, 1.4], [], [0.5]], [[0, 699, 699, 7], [], [3]]
-    return write(tmp_path / "shd.h5", times, units, [1, 0, 1], keys=np.array([b"null", "fünf".encode()]), speaker=[4, 4, 9])
+    return write(
+        tmp_path / "shd.h5", times, units, [1, 0, 1], keys=np.array([b"null", "fünf".encode()]), speaker=[4, 4, 9]
+    )
 
 
 def test_samples_are_in_ms_and_double_precision(path):
@@ -42,7 +44,7 @@ def test_samples_are_in_ms_and_double_precision(path):
 
 
 def test_half_precision_holds_neither_microseconds_nor_many_steps(tmp_path):
-    data = Heidelberg(write(tmp_path / "x.h5", [[1.25]], [[0]], [0]), dt=1e-3)
+    data = Heidelberg(write(tmp_path / "x.h5", [[1.25]], [[0]], [0]), dt=1e-3, size=1)
     assert data.collate([data[0]]).values.nonzero().tolist() == [[1_250_000, 0, 0]], "1.25e6 overflows float16"
 
 

@@ -65,7 +65,9 @@ def check(names: tuple[str, ...]) -> None:
 
 @data.command(cls=Command, short_help="Download a data set, asked for by name, and verify it.")
 @click.argument("name", type=SetName())
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Instead of $GRAPHC_DATA.")
+@click.option(
+    "--to", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER", help="Instead of $GRAPHC_DATA."
+)
 @click.option("--yes", is_flag=True, help="Download without asking.")
 def fetch(name: str, to: Path | None, yes: bool) -> None:
     """Say what would be downloaded, from where and under which licence; ask; download, verify and unpack it.

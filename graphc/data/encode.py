@@ -62,9 +62,7 @@ def latency(
     return spikes * (x > threshold)
 
 
-def rate(
-    values: Any, *, steps: int, generator: torch.Generator | None = None, poisson: bool = False
-) -> torch.Tensor:
+def rate(values: Any, *, steps: int, generator: torch.Generator | None = None, poisson: bool = False) -> torch.Tensor:
     """Return independent random spikes in every step: shape ``(steps, *values.shape)``.
 
     Args:
@@ -110,7 +108,8 @@ def level_crossing(signal: Any, spacing: float, *, dt: float = 1.0) -> Events:
 
     An event of unit n is signal n reaching the level above the one it was last at, of unit N + n the level below: one
     event per level, in continuous time on the line between two values. The levels count from the first value. The
-    signal is never a `spacing` or more from the level of the last event. `events_to_dense` with ``size=2 * N`` bins them.
+    signal is never a `spacing` or more from the level of the last event. ``events_to_dense(*events, size=2 * N, ...)``
+    bins them.
 
     Args:
         signal: one value each `dt`, the first at time 0.

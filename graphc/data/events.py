@@ -230,4 +230,3 @@ def _most(dtype: torch.dtype) -> int:
     if dtype.is_floating_point:
         return int(2 / torch.finfo(dtype).eps)
     return int(torch.iinfo(dtype).max)
-

@@ -195,7 +195,7 @@ def _unpack(file: File, part: Path, path: Path) -> str:
 
 
 def _keep(file: File, path: Path, unpacked: Path, came: str) -> None:
-    """Put the file into place, unless it is another one than before, and note its SHA-256 (as `sha256sum -c` reads it)."""
+    """Put the file into place, unless it was another one before, and note its SHA-256 as `sha256sum -c` reads it."""
     wanted = recorded(file, path)
     if wanted is not None and came != wanted:
         raise GraphcError(

@@ -64,9 +64,9 @@ def ecg(part: str, where: Where = None) -> Ecg:
 
 
 def braille(part: str, where: Where = None) -> Batch:
-    """Return the "train" or the "test" trials: the first 80 % of a shuffle by ``numpy.random.RandomState(42)``, or the rest.
+    """Return the "train" or the "test" trials: the first 80 % of a shuffle by numpy's ``RandomState(42)``, or the rest.
 
-    Values are those of 12 sensors, (T, B, 12) float32 from 0 to 255; labels are 0 to 26 in the order A to S, space, T to Z.
+    Values are those of 12 sensors, (T, B, 12) float32 from 0 to 255; labels are 0 to 26 for A to S, space, T to Z.
 
     Raises:
         GraphcError: the file is absent or holds something else.
