@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from graphc.data.catalog import DataSet, File
 
+STATED = ", as tonic and SpikingJelly state it"
+"""Who says what the checksum of an archive is."""
+
 
 class SetName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
     """The name of a data set; completion knows them all."""
@@ -189,7 +192,7 @@ def _print_plan(console: Console, found: DataSet, where: Path) -> None:
             console.print(f"\n{path} is here", markup=False)
             continue
         console.print(f"\nfrom     {file.archive}\nto       {path}", markup=False)
-        console.print(f"archive  MD5 {file.md5 or 'not known'}", markup=False)
+        console.print(f"archive  MD5 {file.md5 or 'not known'}{STATED if file.md5 else ''}", markup=False)
         console.print(f"file     SHA-256 {file.sha256 or 'not published: kept when it comes first'}", markup=False)
     console.print()
 
