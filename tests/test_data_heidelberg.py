@@ -116,7 +116,15 @@ def arrays(**changed):
     return make
 
 
+def endless(path):
+    write(path, [[0.0]], [[0]], [0])
+    with h5py.File(path, "a") as file:
+        del file["labels"]
+        file.create_dataset("labels", (10**12,), np.uint16, chunks=(1000,))
+
+
 FILES = {
+    "1000000000000 samples are more than any": endless,
     "has no array 'labels'": arrays(labels=None),
     "has no array 'spikes/times'": arrays(spikes=None),
     "has no array 'spikes/units'": arrays(spikes__units=None),
@@ -163,6 +171,13 @@ def test_an_archive_must_be_unpacked_first(tmp_path):
     with pytest.raises(gc.GraphcError) as error:
         Heidelberg(tmp_path / "shd_train.h5.gz")
     assert error.value.hint == "unpack it first"
+
+
+def test_a_worker_tells_which_sample_is_wrong(tmp_path):
+    data = Heidelberg(write(tmp_path / "x.h5", [[0.0], [-1.0]], [[0], [0]], [0, 1]))
+    loader = torch.utils.data.DataLoader(data, batch_size=2, collate_fn=data.collate, num_workers=1)
+    with pytest.raises(gc.GraphcError, match=r"x\.h5: sample 1: time -1 of event 0 is negative"):
+        next(iter(loader))
 
 
 def test_an_index_beyond_the_end_is_an_index_error(path):

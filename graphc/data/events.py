@@ -220,7 +220,9 @@ def _zeros(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
     try:
         return torch.zeros(shape, dtype=dtype)
     except RuntimeError as error:
-        raise GraphcError(f"no memory for {' x '.join(map(str, shape))} numbers (steps, samples, units)") from error
+        raise GraphcError(
+            f"no memory for {' x '.join(map(str, shape))} numbers (steps, samples, units)", hint="fewer steps"
+        ) from error
 
 
 def _most(dtype: torch.dtype) -> int:

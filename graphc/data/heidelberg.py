@@ -23,6 +23,8 @@ from .events import check_units, checked_times, events_to_dense, steps_of
 from .ragged import Batch
 
 UNITS = 700
+MOST = 10**7
+"""A file with more samples, or labels, than this is damaged."""
 
 
 class Spoken(NamedTuple):
@@ -79,9 +81,10 @@ class Heidelberg(torch.utils.data.Dataset[Spoken]):
             keys = file["extra/keys"][()] if "extra/keys" in file else ()
             self.names = tuple(k.decode("utf-8", "replace") if isinstance(k, bytes) else str(k) for k in keys)
             self.speakers = file["extra/speaker"][()].astype(np.int64) if "extra/speaker" in file else None
-        for b, label in enumerate(self.labels.tolist()):
-            if label < 0 or (self.names and label >= len(self.names)):
-                raise GraphcError(f"{self.path}: sample {b} has the label {label} of {len(self.names)}")
+        wrong = (self.labels < 0) | (self.labels >= (len(self.names) or MOST))
+        if wrong.any():
+            b = int(wrong.int().argmax())
+            raise GraphcError(f"{self.path}: sample {b} has the label {self.labels[b]} of {len(self.names)}")
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -171,6 +174,8 @@ def _check_structure(file: Any, path: Path) -> None:
             wanted = wanted if ragged else "one whole number per sample"
             raise GraphcError(f"{path}: {name!r} is of {found.dtype}, shape {found.shape}, and must be {wanted}")
     lengths = {name: len(file[name]) for name in kinds}
+    if max(lengths.values()) > MOST:
+        raise GraphcError(f"{path}: {max(lengths.values())} samples are more than any such file has")
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{length} {name}" for name, length in lengths.items())
         raise GraphcError(f"{path}: {told}: there must be one of each per sample")
