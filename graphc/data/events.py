@@ -99,7 +99,7 @@ def steps_of(times: np.ndarray, dt: float, start: float, stored: np.dtype[Any]) 
     with np.errstate(over="ignore"):
         exact = np.minimum((times - start) / dt, 2.0**62)
     near = np.rint(exact)
-    slack = np.full_like(exact, ON_A_BOUNDARY)
+    slack: Any = ON_A_BOUNDARY
     if stored == np.float32:  # k * dt, rounded to float32, is on the boundary too
         slack = np.maximum(slack, np.finfo(np.float32).eps * np.abs(times) / dt)
     step: np.ndarray = np.where(np.abs(exact - near) <= slack, near, np.floor(exact))
