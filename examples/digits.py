@@ -55,10 +55,7 @@ network.output("out")
 def latency_code(images: np.ndarray, jitter: float, generator: torch.Generator) -> torch.Tensor:
     """Return one spike per pixel brighter than 0.1, the earlier the brighter: (T, B, 64)."""
     bright = torch.as_tensor(images, dtype=torch.float32)
-    step = (1 - bright) * (T - 10) + jitter * torch.randn(bright.shape, generator=generator)
-    spikes = torch.zeros(T, *bright.shape)
-    spikes.scatter_(0, step.round().long().clamp(0, T - 1)[None], 1.0)
-    return spikes * (bright > 0.1)
+    return gc.data.latency(bright, steps=T, last=T - 10, threshold=0.1, jitter=jitter, generator=generator)
 
 
 def read_out(membrane: torch.Tensor) -> torch.Tensor:

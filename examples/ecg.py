@@ -1,17 +1,15 @@
 """Label every step of an electrocardiogram with 36 recurrent adaptive neurons that learn their own time constants.
 
 Run ``python examples/ecg.py``. The data are the QT Database (Laguna 1997) as level-crossing spikes in four channels,
-from Yin, Corradi & Bohte (2021), Nature Machine Intelligence 3, 905-913; see `DATA` below.
+from Yin, Corradi & Bohte (2021), Nature Machine Intelligence 3, 905-913; `graphc data list` says where they are kept.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import sympy
 import torch
 from torch.nn.functional import cross_entropy
@@ -25,7 +23,6 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "examples" / "out"
-DATA = Path(os.environ.get("GRAPHC_DATA") or ROOT.parent / "shared" / "data") / "ecg_qtdb"
 SEGMENTS = 6
 SKIP = 10  # steps that the published figures leave out
 
@@ -68,15 +65,6 @@ net.connect("hid", "out", weight=gc.Uniform(-0.17, 0.17))
 net.output("out")
 
 
-def load(part: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return spikes (T, B, 4) in {-1, 0, 1}, labels (T, B), and where a label was given."""
-    arrays = np.load(DATA / f"{part}.npz")
-    spikes = torch.as_tensor(arrays["spikes"], dtype=torch.float32).transpose(0, 1).contiguous()
-    labels = torch.as_tensor(arrays["label"], dtype=torch.int64).T.contiguous()
-    labelled = labels != 255
-    return spikes, labels.where(labelled, 0), labelled  # the published convention: no label is class 0
-
-
 @torch.no_grad()
 def accuracies(model: gc.Model, spikes: torch.Tensor, labels: torch.Tensor, labelled: torch.Tensor) -> list[float]:
     """Return the fraction of steps labelled correctly: of all steps, and of those that have a label."""
@@ -86,8 +74,8 @@ def accuracies(model: gc.Model, spikes: torch.Tensor, labels: torch.Tensor, labe
 
 def train(model: gc.Model, epochs: int, batch: int = 32, rate: float = 0.05) -> list[list[float]]:
     """Train `model` and return both test accuracies after every epoch."""
-    spikes, labels, _ = load("train")
-    test = load("test")
+    spikes, labels, _ = gc.data.ecg("train")  # labels of the published convention: none is class 0
+    test = gc.data.ecg("test")
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     batches = -(-spikes.shape[1] // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * batches, pct_start=0.1)
@@ -110,7 +98,7 @@ def train(model: gc.Model, epochs: int, batch: int = 32, rate: float = 0.05) -> 
 @torch.no_grad()
 def draw(model: gc.Model, history: list[list[float]], path: Path) -> None:
     """Save one test recording as the network sees and labels it, the learned time constants, and the accuracies."""
-    spikes, labels, _ = load("test")
+    spikes, labels, _ = gc.data.ecg("test")
     run = model.run(spikes[:, :1].contiguous(), record=["hid.spike"])
     figure, axes = plt.subplot_mosaic("AAABBB;CCDDEE", figsize=(12, 7), layout="constrained")
     axes["A"].scatter(*spikes[:, 0].nonzero().T, s=20, color="k", marker="|", lw=0.5)
@@ -137,10 +125,10 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=150)
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()
-    if not (DATA / "train.npz").exists():
-        sys.exit(
-            f"no {DATA}: set GRAPHC_DATA to a folder with ecg_qtdb (github.com/byin-cwi/Efficient-spiking-networks)"
-        )
+    try:
+        gc.data.folder("ecg_qtdb")
+    except gc.GraphcError as error:
+        sys.exit(str(error))
     torch.manual_seed(options.seed)
     model = gc.compile(net, learn="bptt", target="c")
     started = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import matplotlib
 import torch
-from ecg import DATA, OUT, SKIP, accuracies, load, net
+from ecg import OUT, SKIP, accuracies, net
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
@@ -113,11 +113,10 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--whole", action="store_true", help="no stream: the same gradients in a tenth of the time")
     options = arguments.parse_args()
-    if not (DATA / "train.npz").exists():
-        sys.exit(
-            f"no {DATA}: set GRAPHC_DATA to a folder with ecg_qtdb (github.com/byin-cwi/Efficient-spiking-networks)"
-        )
-    data, test = load("train"), load("test")
+    try:
+        data, test = gc.data.ecg("train"), gc.data.ecg("test")
+    except gc.GraphcError as error:
+        sys.exit(str(error))
     online = (gc.learn.BlockDiagonal(chunk="all"), 0) if options.whole else (gc.learn.BlockDiagonal(), CHUNK)
     learners = {"BPTT": (gc.learn.BPTT(), 0), "online": online}
     histories, peaks = {}, {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from graphc.runtime import Model
 
-    from . import learn, nir, surrogate
+    from . import data, learn, nir, surrogate
     from .compile import compile
     from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
     from .delay import LearnedDelay
@@ -82,6 +82,7 @@ __all__ = [
     "at_threshold",
     "clip",
     "compile",
+    "data",
     "detach",
     "dt",
     "exprel",
@@ -135,7 +136,7 @@ _SOURCES = {
 _LAZY = {name: module for module, names in _SOURCES.items() for name in names}
 """Every public name waits for its first use: the command line shows its help without sympy."""
 
-_LAZY_MODULES = frozenset({"codegen", "init", "learn", "nir", "passes", "runtime", "surrogate", "units", "zoo"})
+_LAZY_MODULES = frozenset({"codegen", "data", "init", "learn", "nir", "passes", "runtime", "surrogate", "units", "zoo"})
 
 
 def __getattr__(name: str) -> Any:

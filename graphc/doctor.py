@@ -23,6 +23,7 @@ VARIABLES = {
     "GRAPHC_DUMP": "stages to print: lower, a pass, passes, schedule, code, all",
     "GRAPHC_DUMP_DIR": "folder that takes what GRAPHC_DUMP prints",
     "GRAPHC_VERIFY": "2 compares numbers before and after every pass",
+    "GRAPHC_DATA": "folder of data sets",
     "GRAPHC_CFLAGS": "flags after those of the C target",
     "GRAPHC_OVERRIDE": "folder of hand-edited kernels, which run instead of generated ones",
     "GRAPHC_TUNE_DB": "file of tuned schedules",

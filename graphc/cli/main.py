@@ -8,13 +8,14 @@ import click
 
 from .bench import bench
 from .command import Group, version
+from .data import data
 from .doctor import doctor
 from .inspect import inspect
 from .tune import tune
 from .verify import verify
 from .zoo import zoo
 
-COMMANDS: tuple[click.Command, ...] = (tune, inspect, verify, bench, doctor, zoo)
+COMMANDS: tuple[click.Command, ...] = (tune, inspect, verify, bench, doctor, zoo, data)
 
 HELP = """Compile neuron models, look at what they become, and tune them.
 
