@@ -125,8 +125,15 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
         return torch.full(shape, float(value), dtype=dtype)
     if isinstance(value, np.ndarray):
         return torch.tensor(value, dtype=dtype).expand(shape).clone()
-    first, second = value.arguments
-    match type(value).__name__:
+    kind, arguments = type(value).__name__, value.arguments
+    if any(isinstance(a, np.ndarray) for a in arguments):  # one distribution per synapse
+        unit = {"Normal": torch.randn, "Exponential": lambda shape, dtype: torch.empty(shape, dtype=dtype).exponential_()}
+        scaled = unit[kind](shape, dtype=dtype) * torch.tensor(arguments[-1], dtype=dtype)
+        return scaled + arguments[0] if kind == "Normal" else scaled
+    if kind == "Exponential":
+        return torch.empty(shape, dtype=dtype).exponential_(1 / arguments[0]) if arguments[0] else torch.zeros(shape, dtype=dtype)
+    first, second = arguments
+    match kind:
         case "Normal":
             return torch.empty(shape, dtype=dtype).normal_(first, second)
         case "Uniform":
