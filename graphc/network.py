@@ -189,7 +189,9 @@ class Network:
         goals = _targets(target, transmit, sink, label, loc)
         delivered, parameters = lower_transmit(transmit, goals, source, sink, label, loc, rule)
         weight, scheme = _scheme(weight, init, label, loc)
-        value, shared = self._weight(weight if scheme is None else scheme, connectivity, source, sink, delivered, name, loc)
+        value, shared = self._weight(
+            weight if scheme is None else scheme, connectivity, source, sink, delivered, name, loc
+        )
         connection = Connection(
             name=name,
             pre=source.name,

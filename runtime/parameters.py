@@ -125,22 +125,19 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
         return torch.full(shape, float(value), dtype=dtype)
     if isinstance(value, np.ndarray):
         return torch.tensor(value, dtype=dtype).expand(shape).clone()
-    kind, arguments = type(value).__name__, value.arguments
-    if any(isinstance(a, np.ndarray) for a in arguments):  # one distribution per synapse
-        unit = {"Normal": torch.randn, "Exponential": lambda shape, dtype: torch.empty(shape, dtype=dtype).exponential_()}
-        scaled = unit[kind](shape, dtype=dtype) * torch.tensor(arguments[-1], dtype=dtype)
-        return scaled + arguments[0] if kind == "Normal" else scaled
-    if kind == "Exponential":
-        return torch.empty(shape, dtype=dtype).exponential_(1 / arguments[0]) if arguments[0] else torch.zeros(shape, dtype=dtype)
-    first, second = arguments
-    match kind:
-        case "Normal":
-            return torch.empty(shape, dtype=dtype).normal_(first, second)
-        case "Uniform":
-            return torch.empty(shape, dtype=dtype).uniform_(first, second)
-        case "LogNormal":
-            return torch.empty(shape, dtype=dtype).log_normal_(first, second)
-        case kind:
+    drawn = torch.empty(shape, dtype=dtype)
+    match type(value).__name__, value.arguments:
+        case "Normal", (mean, np.ndarray() as std):  # one per synapse
+            return mean + drawn.normal_() * torch.tensor(std, dtype=dtype)
+        case "Normal", (mean, std):
+            return drawn.normal_(mean, std)
+        case "Uniform", (low, high):
+            return drawn.uniform_(low, high)
+        case "LogNormal", (mu, sigma):
+            return drawn.log_normal_(mu, sigma)
+        case "Exponential", (mean,):  # a number, or one per synapse
+            return drawn.exponential_() * torch.as_tensor(mean, dtype=dtype)
+        case kind, _:
             raise TypeError(f"cannot draw from {kind}")
 
 

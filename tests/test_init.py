@@ -9,10 +9,11 @@ import torch
 import graphc as gc
 from graphc.init.membrane import Membrane
 from graphc.init.source import fans
-from graphc.units import Hz, mV, ms
+from graphc.units import Hz, ms, mV
 
 NEVER = 1e9  # a threshold that is not reached
 RATE = 10  # spikes per second
+DENSE = gc.Dense()
 zoo = gc.zoo
 
 v, w, g = gc.states("v w g")
@@ -42,13 +43,11 @@ def check(found, mean, std, rest=0.0):
     assert found[1] == pytest.approx(std, rel=0.05)
 
 
-def driven(neuron, mean, std, dt=1.0, size=1000, connectivity=gc.Dense(), **parameters):
+def driven(neuron, mean, std, dt=1.0, size=1000, connectivity=DENSE, **parameters):
     net = gc.Network(dt=dt)
     net.input("x", 200)
     net.population("cell", neuron, size, **parameters)
-    net.connect(
-        "x", "cell", connectivity=connectivity, init=gc.init.FluctuationDriven(mean=mean, std=std, rate=RATE)
-    )
+    net.connect("x", "cell", connectivity=connectivity, init=gc.init.FluctuationDriven(mean=mean, std=std, rate=RATE))
     net.output("cell.v")
     return net
 
@@ -97,9 +96,7 @@ def test_conductances_are_balanced_at_the_potential_that_is_asked(law):
     net.connect("e", "cell", target="exc", sign="excitatory")
     net.connect("i", "cell", target="inh", sign="excitatory")  # a conductance; its driving force inhibits
     net.output("cell.v")
-    gc.init.fluctuation_driven(
-        net, mean=-56 * mV, std=2.5 * mV, rate={"e": 5 * Hz, "i": 10 * Hz}, distribution=law
-    )
+    gc.init.fluctuation_driven(net, mean=-56 * mV, std=2.5 * mV, rate={"e": 5 * Hz, "i": 10 * Hz}, distribution=law)
     inputs = {"e": poisson((2000, 6, 300), 5, 0, 0.5), "i": poisson((2000, 6, 100), 10, 1, 0.5)}
     check(membrane(net, inputs, settle=300), -56, 2.5, rest=-60)
 

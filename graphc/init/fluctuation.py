@@ -99,9 +99,7 @@ def _initialise(network: Network, population: Population, into: list[Connection]
         c.initialise(c.init, _distribution(c, [s for owner, s in strands if owner is c], scheme.distribution))
 
 
-def _find_weights(
-    population: Population, membrane: Membrane, strands: list[Strand], scheme: FluctuationDriven
-) -> None:
+def _find_weights(population: Population, membrane: Membrane, strands: list[Strand], scheme: FluctuationDriven) -> None:
     """Set mean and mean square of the weights of all strands that have a share."""
     mean, std = float_of(scheme.mean), float_of(scheme.std)
     open_ = [s for s in strands if s.share is not None]
@@ -160,9 +158,7 @@ def _strands(network: Network, c: Connection, scheme: FluctuationDriven, membran
     if not isinstance(c.sign, np.ndarray):
         return [Strand(label, c.pre, sent, number, c.source.size, goal, c.sign)]
     part = {sign: float((c.sign == sign).mean()) for sign in (1.0, -1.0)}
-    return [
-        Strand(label, c.pre, sent, number * p, c.source.size * p, goal, sign) for sign, p in part.items() if p > 0
-    ]
+    return [Strand(label, c.pre, sent, number * p, c.source.size * p, goal, sign) for sign, p in part.items() if p > 0]
 
 
 def _shares(network: Network, asked: list[Connection], alpha: float) -> dict[str, float]:
@@ -200,4 +196,3 @@ def _check_units(population: Population, state: str, scheme: FluctuationDriven) 
         if given is not None and wanted is not None and given != wanted:
             message = f"{name} of gc.init is {given}, but '{state}' of '{population.name}' is {wanted}"
             raise DeclarationError(message, scheme.loc.entry(name))
-

@@ -86,9 +86,7 @@ class FluctuationDriven(Scheme):
 
     def agrees_with(self, other: FluctuationDriven) -> bool:
         """Whether both ask the same of one membrane."""
-        mine, theirs = (
-            (float_of(s.mean), float_of(s.std), s.alpha, s.distribution, s.state) for s in (self, other)
-        )
+        mine, theirs = ((float_of(s.mean), float_of(s.std), s.alpha, s.distribution, s.state) for s in (self, other))
         return mine == theirs
 
 

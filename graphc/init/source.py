@@ -51,7 +51,9 @@ def moments_of(network: Network, scheme: FluctuationDriven, name: str) -> Moment
             found = [measured(network, scheme, n) for n in network.inputs if n in _given(network, scheme)]
             mean = sum(m.mean for m in found) / len(found)
             if not 0 < mean < 1:
-                message = f"measured inputs have a mean of {mean:.3g} per step, no rate that population '{name}' can have"
+                message = (
+                    f"measured inputs have a mean of {mean:.3g} per step, no rate that population '{name}' can have"
+                )
                 raise DeclarationError(message, loc, f'rate={{..., "{name}": 10}}')
             return Moments(mean, mean * (1 - mean))
     p = per_ms(rate, loc) * network.dt
@@ -115,4 +117,3 @@ def fans(connection: Connection) -> tuple[float, float]:
         return p * source.size, p * sink.size
     count = len(connection.synapses.pre)
     return count / sink.size, count / source.size
-

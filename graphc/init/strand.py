@@ -142,8 +142,10 @@ def _set_signed(strands: Sequence[Strand], ask: Request, mean: float, variance: 
         if not abs(reached - std) <= CLOSE * std:
             other = "an inhibitory" if up else "an excitatory"
             message = f"{only} alone cannot move the potential of '{ask.name}' by {mean:.4g} with a std of {std:.4g}"
-            possible = f"this mean has a std of {reached:.4g}" if reached > 0 else f"it moves it {'up' if up else 'down'}"
-            hint = f"ask for that, add {other} connection, or leave sign= out"
+            possible = (
+                f"this mean has a std of {reached:.4g}" if reached > 0 else f"it moves it {'up' if up else 'down'}"
+            )
+            hint = f"add {other} connection, leave sign= out" + ", or ask for that std" * (reached > 0)
             raise DeclarationError(f"{message}: {possible}", ask.loc, hint)
         e = i = reached
     for group, size in ((up, e), (down, i)):
