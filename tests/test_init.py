@@ -12,7 +12,7 @@ from graphc.init.source import fans
 from graphc.units import Hz, ms, mV
 
 NEVER = 1e9  # a threshold that is not reached
-RATE = 10  # spikes per second
+RATE = 5  # spikes per second
 DENSE = gc.Dense()
 zoo = gc.zoo
 
@@ -26,11 +26,19 @@ AdLIF = gc.Neuron(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def poisson(shape, rate, seed=0, dt=1.0):
     return (torch.rand(*shape, generator=torch.Generator().manual_seed(seed)) < rate * dt / 1000).float()
 
 
-def membrane(net, inputs, name="cell", settle=300):
+def membrane(net, inputs, name="cell", settle=150):
     """Return mean over all, and root mean square over neurons of the deviation in time, of v."""
     torch.manual_seed(0)
     model = gc.compile(net, learn=None, target="reference")
@@ -39,52 +47,52 @@ def membrane(net, inputs, name="cell", settle=300):
 
 
 def check(found, mean, std, rest=0.0):
-    assert found[0] - rest == pytest.approx(mean - rest, rel=0.05, abs=0.02 * std)
+    assert found[0] - rest == pytest.approx(mean - rest, rel=0.05, abs=0.01 * std)
     assert found[1] == pytest.approx(std, rel=0.05)
 
 
-def driven(neuron, mean, std, dt=1.0, size=1000, connectivity=DENSE, **parameters):
+def driven(neuron, mean, std, dt=1.0, size=2000, connectivity=DENSE, rate=RATE, **parameters):
     net = gc.Network(dt=dt)
     net.input("x", 200)
     net.population("cell", neuron, size, **parameters)
-    net.connect("x", "cell", connectivity=connectivity, init=gc.init.FluctuationDriven(mean=mean, std=std, rate=RATE))
+    net.connect("x", "cell", connectivity=connectivity, init=gc.init.FluctuationDriven(mean=mean, std=std, rate=rate))
     net.output("cell.v")
     return net
 
 
 LINEAR = {
-    "LIF": (zoo.LIF, 0.3, 0.5, {"theta": NEVER}),
-    "LIF below rest": (zoo.LIF, -0.3, 0.5, {"theta": NEVER}),
-    "CuBa": (zoo.CuBaLIF, 0.3, 0.5, {"theta": NEVER}),
-    "alpha": (zoo.AlphaLIF, 0.0, 1.0, {"theta": NEVER}),
-    "ALIF": (zoo.ALIF, 0.2, 0.3, {"theta": NEVER}),
-    "AdLIF": (AdLIF, 0.2, 0.5, {}),
+    "LIF": (zoo.LIF, 0.5, 0.5, {"theta": NEVER}),
+    "LIF below rest": (zoo.LIF, -0.5, 0.5, {"theta": NEVER}),
+    "CuBa": (zoo.CuBaLIF, 0.5, 0.5, {"theta": NEVER}),
+    "alpha": (zoo.AlphaLIF, 1.0, 1.0, {"theta": NEVER}),
+    "ALIF": (zoo.ALIF, 0.3, 0.3, {"theta": NEVER}),
+    "AdLIF": (AdLIF, 0.3, 0.5, {}),
     "readout": (zoo.LI, 0.5, 0.5, {}),
 }
 
 
 @pytest.mark.parametrize("neuron, mean, std, parameters", LINEAR.values(), ids=LINEAR)
 def test_membrane_fluctuates_as_asked(neuron, mean, std, parameters):
-    inputs = poisson((1300, 8, 200), RATE)
+    inputs = poisson((600, 16, 200), RATE)
     check(membrane(driven(neuron, mean, std, **parameters), inputs), mean, std)
 
 
 def test_units_and_a_rest_that_is_not_zero():
     net = driven(zoo.AdEx, -65 * mV, 3 * mV, size=500, V_T=NEVER)  # the exponential is off: linear but for its rest
-    check(membrane(net, poisson((1300, 8, 200), RATE), settle=600), -65, 3, rest=-70.6)
+    check(membrane(net, poisson((1200, 8, 200), RATE), settle=600), -65, 3, rest=-70.6)
 
 
 def test_exponential_neuron_is_linearised_where_it_is_asked_to_be():
-    net = driven(zoo.AdEx, -62.0, 2.0, size=500)
-    check(membrane(net, poisson((1300, 8, 200), RATE), settle=600), -62.0, 2.0, rest=-70.6)
+    net = driven(zoo.AdEx, -62.0, 2.5, size=500, rate=20)
+    check(membrane(net, poisson((1200, 8, 200), 20), settle=600), -62.0, 2.5, rest=-70.6)
 
 
 def test_time_constants_may_differ_between_neurons():
     generator = np.random.default_rng(0)
-    net = driven(zoo.LIF, 0.3, 0.5, theta=NEVER, tau_mem=generator.uniform(5, 40, 1000))
-    check(membrane(net, poisson((1300, 8, 200), RATE)), 0.3, 0.5)
-    net = driven(zoo.LIF, 0.3, 0.5, theta=NEVER, tau_mem=gc.Uniform(5 * ms, 40 * ms))
-    check(membrane(net, poisson((1300, 8, 200), RATE)), 0.3, 0.5)
+    net = driven(zoo.LIF, 0.5, 0.5, theta=NEVER, tau_mem=generator.uniform(5, 40, 2000))
+    check(membrane(net, poisson((600, 16, 200), RATE)), 0.5, 0.5)
+    net = driven(zoo.LIF, 0.5, 0.5, theta=NEVER, tau_mem=gc.Uniform(5 * ms, 40 * ms))
+    check(membrane(net, poisson((600, 16, 200), RATE)), 0.5, 0.5)
 
 
 @pytest.mark.parametrize("law", ["exponential", "half-normal"])
@@ -105,10 +113,10 @@ def test_excitation_and_inhibition_of_one_source_have_their_mean_and_std():
     signs = np.where(np.arange(250) < 200, 1, -1)
     net = gc.Network(dt=1)
     net.input("x", 250)
-    net.population("cell", zoo.CuBaLIF, 1000, theta=NEVER)
-    net.connect("x", "cell", sign=signs, init=gc.init.FluctuationDriven(mean=0.3, std=0.5, rate=RATE))
+    net.population("cell", zoo.CuBaLIF, 2000, theta=NEVER)
+    net.connect("x", "cell", sign=signs, init=gc.init.FluctuationDriven(mean=0.4, std=0.5, rate=RATE))
     net.output("cell.v")
-    check(membrane(net, poisson((1300, 8, 250), RATE)), 0.3, 0.5)
+    check(membrane(net, poisson((600, 16, 250), RATE)), 0.4, 0.5)
     weight = gc.compile(net, target="reference").x_cell.weight
     assert (weight * torch.as_tensor(signs)[:, None] > 0).all()
     assert weight[:200].std() / weight[:200].mean() == pytest.approx(1, rel=0.02)  # exponential
@@ -117,21 +125,21 @@ def test_excitation_and_inhibition_of_one_source_have_their_mean_and_std():
 def test_variance_is_shared_between_feed_forward_and_recurrent_synapses():
     net = gc.Network(dt=1)
     net.input("x", 200)
-    net.population("cell", zoo.CuBaLIF, 400, theta=NEVER)
+    net.population("cell", zoo.CuBaLIF, 1000, theta=NEVER)
     net.connect("x", "cell")
-    net.connect("cell", "cell", delay=1, connectivity=gc.Sparse(0.5))
+    net.connect("cell", "cell", delay=1, connectivity=gc.Sparse(0.2))
     net.output("cell.v")
     asked = {"x": 10, "cell": 5}
-    made = gc.init.fluctuation_driven(net, mean=0.2, std=0.5, rate=asked, alpha=0.7)
+    made = gc.init.fluctuation_driven(net, mean=0.5, std=0.5, rate=asked, alpha=0.7)
     again = gc.Network(dt=1)  # the recurrent spikes come from outside: its own neurons are to stay silent
     again.input("x", 200)
-    again.input("r", 400)
-    again.population("cell", zoo.CuBaLIF, 400, theta=NEVER)
+    again.input("r", 1000)
+    again.population("cell", zoo.CuBaLIF, 1000, theta=NEVER)
     again.connect("x", "cell", weight=made["x_cell"])
-    again.connect("r", "cell", weight=made["cell_cell"], connectivity=gc.Sparse(0.5))
+    again.connect("r", "cell", weight=made["cell_cell"], connectivity=gc.Sparse(0.2))
     again.output("cell.v")
-    inputs = {"x": poisson((1300, 10, 200), 10, 0), "r": poisson((1300, 10, 400), 5, 1)}
-    check(membrane(again, inputs), 0.2, 0.5)
+    inputs = {"x": poisson((600, 16, 200), 10, 0), "r": poisson((600, 16, 1000), 5, 1)}
+    check(membrane(again, inputs), 0.5, 0.5)
     _, forward = membrane(again, inputs | {"r": torch.zeros_like(inputs["r"])})
     assert forward**2 == pytest.approx(0.7 * 0.5**2, rel=0.08)
 
@@ -140,39 +148,39 @@ def test_dale_network_of_two_populations_is_balanced():
     net, free = gc.Network(dt=1), gc.Network(dt=1)
     for n in (net, free):
         n.input("x", 100)
-        n.population("e", zoo.CuBaLIF, 400, theta=NEVER)
-    net.population("i", zoo.CuBaLIF, 100, theta=NEVER)
+        n.population("e", zoo.CuBaLIF, 1200, theta=NEVER)
+    net.population("i", zoo.CuBaLIF, 300, theta=NEVER)
     net.connect("x", "e", sign="excitatory")
     net.connect("x", "i", sign="excitatory")
     for pre, sign in (("e", "excitatory"), ("i", "inhibitory")):
         for post in ("e", "i"):
             net.connect(pre, post, sign=sign, delay=1)
     net.output("e")
-    made = gc.init.fluctuation_driven(net, mean=0.1, std=0.4, rate={"x": 20, "e": 5, "i": 10})
+    made = gc.init.fluctuation_driven(net, mean=0.4, std=0.5, rate={"x": 20, "e": 5, "i": 10})
     assert len(made) == 6
-    free.input("re", 400)
-    free.input("ri", 100)
+    free.input("re", 1200)
+    free.input("ri", 300)
     free.connect("x", "e", weight=made["x_e"], sign="excitatory")
     free.connect("re", "e", weight=made["e_e"], sign="excitatory")
     free.connect("ri", "e", weight=made["i_e"], sign="inhibitory")
     free.output("e.v")
     inputs = {
-        "x": poisson((1300, 10, 100), 20, 0),
-        "re": poisson((1300, 10, 400), 5, 1),
-        "ri": poisson((1300, 10, 100), 10, 2),
+        "x": poisson((600, 16, 100), 20, 0),
+        "re": poisson((600, 16, 1200), 5, 1),
+        "ri": poisson((600, 16, 300), 10, 2),
     }
-    check(membrane(free, inputs, "e"), 0.1, 0.4)
+    check(membrane(free, inputs, "e"), 0.4, 0.5)
 
 
 def test_measured_inputs_set_the_rate():
     line = torch.linspace(2, 40, 200)
-    spikes = torch.poisson((line / 1000).expand(1300, 8, 200), torch.Generator().manual_seed(0))
+    spikes = torch.poisson((line / 1000).expand(600, 16, 200), torch.Generator().manual_seed(0))
     net = gc.Network(dt=1)
     net.input("x", 200)
     net.population("cell", zoo.LIF, 1000, theta=NEVER)
-    net.connect("x", "cell", weight=gc.init.FluctuationDriven(mean=0.2, std=0.5, rate="measured", inputs=spikes))
+    net.connect("x", "cell", weight=gc.init.FluctuationDriven(mean=0.5, std=0.5, rate="measured", inputs=spikes))
     net.output("cell.v")
-    check(membrane(net, spikes), 0.2, 0.5)
+    check(membrane(net, spikes), 0.5, 0.5)
 
 
 def test_weights_that_are_given_count():
@@ -185,14 +193,14 @@ def test_weights_that_are_given_count():
     net.output("cell.v")
     made = gc.init.fluctuation_driven(net, mean=0.3, std=0.3, rate=RATE)
     assert list(made) == ["x_cell"]
-    inputs = {"x": poisson((1300, 10, 100), RATE), "y": poisson((1300, 10, 100), RATE, 1)}
+    inputs = {"x": poisson((600, 16, 100), RATE), "y": poisson((600, 16, 100), RATE, 1)}
     check(membrane(net, inputs), 0.3, 0.3)
 
 
 @pytest.mark.parametrize("connectivity", [gc.Sparse(0.1, seed=1), gc.Blocks(4)], ids=["sparse", "blocks"])
 def test_synapses_are_counted_not_pairs(connectivity):
-    net = driven(zoo.LIF, 0.1, 0.5, connectivity=connectivity, theta=NEVER)
-    check(membrane(net, poisson((1300, 8, 200), RATE)), 0.1, 0.5)
+    net = driven(zoo.LIF, 0.5, 0.5, connectivity=connectivity, theta=NEVER)
+    check(membrane(net, poisson((600, 16, 200), RATE)), 0.5, 0.5)
 
 
 def test_fan_in_of_a_convolution_stops_at_the_border():
@@ -286,7 +294,7 @@ ERRORS = {
     "leakless": (lambda: small(neuron=Perfect), "forgets no input", "no leak"),
     "unreached": (lambda: small(neuron=Deaf), "does not reach the membrane potential", "state="),
     "units": (lambda: small(neuron=zoo.AdEx, mean=-65 * ms), "mean of gc.init is time", None),
-    "populations": (lambda: small(populations=["hidden"]), "'hidden', which is no population", "there are hid"),
+    "populations": (lambda: small(populations=["hidden"]), "'hidden', which is no population", "did you mean 'hid'"),
 }
 
 

@@ -91,8 +91,9 @@ def _initialise(network: Network, population: Population, into: list[Connection]
     shares = _shares(network, asked, scheme.alpha)
     strands: list[tuple[Connection, Strand]] = []
     for c in into:
-        for s in _strands(network, c, scheme, membrane):
-            s.share = shares.get(c.name) if c in asked else None
+        parts = _strands(network, c, scheme, membrane)
+        for s in parts:
+            s.share = shares[c.name] / len(parts) if c in asked else None
             strands.append((c, s))
     _find_weights(population, membrane, [s for _, s in strands], scheme)
     for c in asked:
