@@ -54,10 +54,11 @@ def network(kaiming: bool, spikes: torch.Tensor) -> gc.Network:
         net.population(name, CuBa, SIZE)
     net.population("out", gc.zoo.LI, 10)
     for pre, post in zip(chain, [*NAMES, "out"], strict=True):
-        net.connect(pre, post, init=gc.init.KaimingNormal() if kaiming else None)
+        net.connect(pre, post, init=gc.init.KaimingNormal() if kaiming or post == "out" else None)
     net.output("out")
     if not kaiming:
-        gc.init.fluctuation_driven(net, mean=0.0, std=1.0, rate="measured", inputs=spikes)
+        rates = {"pixels": "measured"} | dict.fromkeys(NAMES, 20)
+        gc.init.fluctuation_driven(net, mean=0.0, std=0.8, rate=rates, inputs=spikes, populations=NAMES)
     return net
 
 
@@ -131,8 +132,8 @@ def draw(results: dict, path: Path) -> None:
 def main() -> None:
     """Train from both kinds of weights, with several seeds, and draw."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--epochs", type=int, default=10)
-    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--epochs", type=int, default=8)
+    arguments.add_argument("--seeds", type=int, default=2)
     options = arguments.parse_args()
     (images, labels), test = digits()
     given = latency_code(images, 2.0, torch.Generator().manual_seed(0))

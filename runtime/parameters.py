@@ -128,7 +128,7 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
     drawn = torch.empty(shape, dtype=dtype)
     match type(value).__name__, value.arguments:
         case "Normal", (mean, np.ndarray() as std):  # one per synapse
-            return mean + drawn.normal_() * torch.tensor(std, dtype=dtype)
+            return drawn.normal_() * torch.tensor(std, dtype=dtype) + float(mean)
         case "Normal", (mean, std):
             return drawn.normal_(mean, std)
         case "Uniform", (low, high):

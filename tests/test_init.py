@@ -63,12 +63,9 @@ def driven(neuron, mean, std, dt=1.0, size=2000, connectivity=DENSE, rate=RATE, 
 
 LINEAR = {
     "LIF": (zoo.LIF, 0.5, 0.5, {"theta": NEVER}),
-    "LIF below rest": (zoo.LIF, -0.5, 0.5, {"theta": NEVER}),
-    "CuBa": (zoo.CuBaLIF, 0.5, 0.5, {"theta": NEVER}),
-    "alpha": (zoo.AlphaLIF, 1.0, 1.0, {"theta": NEVER}),
+    "CuBa below rest": (zoo.CuBaLIF, -0.5, 0.5, {"theta": NEVER}),
     "ALIF": (zoo.ALIF, 0.3, 0.3, {"theta": NEVER}),
     "AdLIF": (AdLIF, 0.3, 0.5, {}),
-    "readout": (zoo.LI, 0.5, 0.5, {}),
 }
 
 

@@ -212,7 +212,8 @@ def _root(p: torch.Tensor) -> torch.Tensor:
     import torch
 
     values, vectors = torch.linalg.eigh((p + p.mT) / 2)
-    return vectors * values.clamp(min=0).sqrt()[..., None, :]
+    root: torch.Tensor = vectors * values.clamp(min=0).sqrt()[..., None, :]
+    return root
 
 
 def _alone(population: Population, dt: float) -> Network:
