@@ -2,7 +2,7 @@
 
 Run ``python examples/deep_init.py``. It writes examples/out/deep_init.png. Digits arrive as one spike per pixel; five
 layers of current-based neurons follow, one after the other. Kaiming's weights keep the variance of activations of
-rate units, and know nothing of membranes: spikes die out within two layers, and gradients with them. Fluctuation-driven
+rate units, and know nothing of membranes: no neuron spikes, and none learns. Fluctuation-driven
 weights are chosen from the neuron's own post-synaptic potential, so that every membrane reaches its threshold about as
 often as asked.
 

@@ -324,6 +324,16 @@ def test_weight_and_init_exclude_each_other():
         _ = gc.init.kaiming_normal
 
 
+def test_synapses_that_deliver_something_else_are_refused():
+    net = gc.Network(dt=1)
+    net.input("x", 4)
+    net.population("b", zoo.LIF, 4)
+    net.connect("x", "b", transmit=gc.weight**2 * gc.pre(), init=gc.init.FluctuationDriven(mean=0, std=1, rate=5))
+    net.output("b")
+    with pytest.raises(gc.DeclarationError, match="beside transmit= of 'x_b' is not supported"):
+        gc.compile(net)
+
+
 def test_sources_without_spikes_are_refused():
     net = gc.Network(dt=1)
     net.population("a", zoo.LI, 4)

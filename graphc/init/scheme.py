@@ -45,7 +45,7 @@ class FluctuationDriven(Scheme):
         loc: the user's line.
 
     Source:
-        Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016, equations 6 to 15.
+        Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016.
     """
 
     mean: Any = field(kw_only=True)

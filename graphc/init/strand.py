@@ -5,8 +5,8 @@ synapses of Moments (mean, variance) it adds n mean m sum(psp) to the potential 
 variance.
 
 Source:
-    Rossbroich, Gygax & Zenke (2022), equations 6 to 15. There one mean weight serves all inputs; here every connection
-    has its share of the mean as of the variance, so that shares stay possible where means are not 0.
+    Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016. Here every connection has its share of the
+    mean as of the variance, so that shares stay possible where means are not 0.
 """
 
 from __future__ import annotations
