@@ -103,13 +103,13 @@ def add_parameters(model: nn.Module, program: Program, dtype: torch.dtype) -> No
         if p.minimum is not None or p.maximum is not None:
             parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum, p.name, p.loc))
         if p.sign is not None:
-            sign = torch.as_tensor(p.sign, dtype=dtype)
+            sign = torch.tensor(p.sign, dtype=dtype)
             parametrize.register_parametrization(owner, p.attribute, Signed(sign, p.name, p.loc))
 
 
 def _signed(p: Parameter, value: torch.Tensor) -> torch.Tensor:
     """Return a drawn value with the declared sign."""
-    return value if p.sign is None else value.abs() * torch.as_tensor(p.sign, dtype=value.dtype)
+    return value if p.sign is None else value.abs() * torch.tensor(p.sign, dtype=value.dtype)
 
 
 def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int | None = None) -> torch.Tensor:
