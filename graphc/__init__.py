@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     )
     from graphc.runtime import Model
 
-    from . import data, learn, nir, surrogate
+    from . import data, init, learn, nir, surrogate
     from .compile import compile
     from .connectivity import AllButSelf, Blocks, Dense, OneToOne, Sparse
     from .delay import LearnedDelay
-    from .distributions import LogNormal, Normal, Uniform
+    from .distributions import Exponential, LogNormal, Normal, Uniform
     from .functions import clip, exprel, relu, sigmoid, softplus, where
     from .network import Network
     from .neuron import Neuron, Refractory, Spike
@@ -60,6 +60,7 @@ __all__ = [
     "ConvTranspose",
     "DeclarationError",
     "Dense",
+    "Exponential",
     "GraphcError",
     "GraphcWarning",
     "LearnedDelay",
@@ -121,7 +122,7 @@ _SOURCES = {
     "graphc.compile": ("compile",),
     "graphc.connectivity": ("AllButSelf", "Blocks", "Dense", "OneToOne", "Sparse"),
     "graphc.delay": ("LearnedDelay",),
-    "graphc.distributions": ("LogNormal", "Normal", "Uniform"),
+    "graphc.distributions": ("Exponential", "LogNormal", "Normal", "Uniform"),
     "graphc.functions": ("clip", "exprel", "relu", "sigmoid", "softplus", "where"),
     "graphc.network": ("Network",),
     "graphc.neuron": ("Neuron", "Refractory", "Spike"),

@@ -22,6 +22,7 @@ from .symbols import Parameter, Signal, dt, pre, weight
 from .values import Value, is_array, measure
 
 if TYPE_CHECKING:
+    from .init import Scheme
     from .network import NetworkInput, Population
     from .plasticity import Plasticity
 
@@ -40,6 +41,7 @@ class Connection:
         sign: +1 or -1, for all or per source neuron, that weights keep; None for free ones.
         parameters: those of `transmit` and of the rule, with their values.
         rule: what changes its synapses in a run.
+        init: the scheme that its weight comes from.
     """
 
     name: str
@@ -57,6 +59,17 @@ class Connection:
     sink: Any
     loc: Loc
     rule: Plasticity | None = None
+    init: Scheme | None = None
+
+    def initialise(self, scheme: Scheme | None, weight: Value | None) -> None:
+        """Take the scheme and the weight that it led to, None while it waits for the rest of the network."""
+        object.__setattr__(self, "init", scheme)
+        object.__setattr__(self, "weight", weight)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether no weight was given, so that a scheme may choose it."""
+        return self.shared is None and (self.weight is None or self.init is not None)
 
     @property
     def signals(self) -> set[Signal]:

@@ -14,8 +14,8 @@ class Distribution:
     """Base of the distributions; arguments are numbers or quantities."""
 
     @property
-    def arguments(self) -> tuple[Any, Any]:
-        """The two numbers that define it."""
+    def arguments(self) -> tuple[Any, ...]:
+        """The numbers that define it."""
         raise NotImplementedError
 
 
@@ -58,12 +58,24 @@ class LogNormal(Distribution):
         return self.mu, self.sigma
 
 
-def checked(distribution: Distribution, numbers: tuple[float, float], loc: Loc) -> Distribution:
+@dataclass(frozen=True)
+class Exponential(Distribution):
+    """Exponential distribution of numbers above 0, of the given mean."""
+
+    mean: Any
+
+    @property
+    def arguments(self) -> tuple[Any]:
+        """Mean."""
+        return (self.mean,)
+
+
+def checked(distribution: Distribution, numbers: tuple[float, ...], loc: Loc) -> Distribution:
     """Return `distribution` with its arguments as floats in base units, or say what is wrong with them."""
-    first, second = numbers
     if isinstance(distribution, Uniform):
+        first, second = numbers
         if not first <= second:
             raise DeclarationError(f"gc.Uniform({first!r}, {second!r}) is empty", loc, "low must not exceed high")
-    elif second < 0:
+    elif numbers[-1] < 0:
         raise DeclarationError(f"{distribution!r} has a negative width", loc)
-    return type(distribution)(first, second)  # type: ignore[call-arg]
+    return type(distribution)(*numbers)

@@ -171,6 +171,10 @@ class Lowering:
             for p in population.parameters.values():
                 axes = (self.axis[population.name],) if p.per == "neuron" else ()
                 self._declare(population.name, p.name, Type("real", False, axes), p, population.loc)
+        if any(c.init is not None and c.weight is None for c in self.network.connections.values()):
+            from .init.fluctuation import initialise
+
+            initialise(self.network)
         for connection in self.network.connections.values():
             declare_connection(self, connection)
 

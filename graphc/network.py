@@ -15,6 +15,8 @@ from .connection import Connection, check_parameters, check_sign, lower_sign, lo
 from .connectivity import Connectivity, Dense
 from .delay import lower_delay
 from .distributions import Distribution
+from .init.scheme import Scheme
+from .init.source import fans
 from .names import (
     MODEL_ATTRIBUTES,
     MODULE_ATTRIBUTES,
@@ -129,6 +131,7 @@ class Network:
         *,
         target: str | None = None,
         weight: Any = None,
+        init: Any = None,
         connectivity: Connectivity = Dense(),  # noqa: B008 (frozen)
         delay: Any = None,
         learn: bool = True,
@@ -145,6 +148,7 @@ class Network:
             post: a population.
             target: which input of the neurons of `post`; needed when they have several.
             weight: None (uniform, +-1/sqrt(fan_in)), a number, an array, a distribution, or a connection to share with.
+            init: in place of a weight, a scheme of gc.init that chooses its distribution.
             connectivity: gc.Dense(), OneToOne, AllButSelf, Sparse, Blocks, Conv1d, Conv2d, ConvTranspose, AvgPool or
                 SumPool.
             delay: steps (int) or a time, 0 acts within the same step; an array of one per synapse, (pre, post) or of
@@ -186,7 +190,10 @@ class Network:
         transmit = transmit_of(rule, transmit)
         goals = _targets(target, transmit, sink, label, loc)
         delivered, parameters = lower_transmit(transmit, goals, source, sink, label, loc, rule)
-        value, shared = self._weight(weight, connectivity, source, sink, delivered, name, loc)
+        weight, scheme = _scheme(weight, init, label, loc)
+        value, shared = self._weight(
+            weight if scheme is None else scheme, connectivity, source, sink, delivered, name, loc
+        )
         connection = Connection(
             name=name,
             pre=source.name,
@@ -203,9 +210,12 @@ class Network:
             sink=sink,
             loc=loc,
             rule=rule,
+            init=scheme,
         )
         if shared is not None and sign is not None:
             raise DeclarationError(f"{label} shares a weight, whose owner has the sign", loc.entry("sign"))
+        if scheme is not None:
+            connection.initialise(scheme, scheme.weight(*fans(connection)))
         check_sign(connection, loc)
         check_parameters(connection, loc)
         check_rule(connection, self.connections)
@@ -290,10 +300,10 @@ class Network:
         loc: Loc,
     ) -> tuple[Value | None, str | None]:
         """Return the value of the weight, or the connection that owns it."""
-        if connectivity.procedural and (given is None or isinstance(given, Distribution) or is_array(given)):
+        if connectivity.procedural and (given is None or isinstance(given, (Distribution, Scheme)) or is_array(given)):
             message = f"connection '{name}' is drawn at every spike (layout=\"procedural\"), with one weight for all"
             raise DeclarationError(message, loc.entry("weight"), "give a number")
-        if given is None:
+        if given is None or isinstance(given, Scheme):
             return (1.0 if isinstance(connectivity, AvgPool) else None), None
         loc, label = loc.entry("weight"), f"connection '{name}'"
         if isinstance(given, (Connection, str)):
@@ -318,6 +328,16 @@ class Network:
                     message = f"the weight of {label} is {measured.dimension}, but input '{target}' is {wanted}"
                     raise DeclarationError(message, loc)
         return measured.value, None
+
+
+def _scheme(weight: Any, init: Any, label: str, loc: Loc) -> tuple[Any, Scheme | None]:
+    """Return weight and scheme, of which one is None; a scheme may be given as either."""
+    if weight is not None and init is not None:
+        raise DeclarationError(f"{label} has both a weight and init", loc.entry("init"), "give one of them")
+    if init is not None and not isinstance(init, Scheme):
+        hint = "give a scheme such as gc.init.KaimingNormal(); distributions and numbers are given as weight="
+        raise DeclarationError(f"init of {label} is {init!r}, no scheme of gc.init", loc.entry("init"), hint)
+    return (None, weight) if isinstance(weight, Scheme) else (weight, init)
 
 
 def _check_learn(learn: Any, connectivity: Connectivity, label: str, loc: Loc) -> bool:

@@ -19,6 +19,10 @@ def check_network(network: Network) -> None:
         last = next(reversed(network.populations))
         errors.append(DeclarationError("the network has no output", network.loc, f'net.output("{last}")'))
     raise_all(errors)
+    if any(c.init is not None for c in network.connections.values()):
+        from .init.fluctuation import initialise
+
+        initialise(network)
 
 
 def zero_delay_cycles(network: Network) -> list[DeclarationError]:

@@ -249,12 +249,12 @@ def check_bounds(name: str, value: Value, low: float | None, high: float | None,
 
 def extent(value: Value) -> tuple[float | None, float | None]:
     """Return the smallest and largest number of a value, None where it has none."""
-    from .distributions import Distribution, LogNormal, Uniform
+    from .distributions import Distribution, Exponential, LogNormal, Uniform
 
     if isinstance(value, Uniform):
         return value.low, value.high
     if isinstance(value, Distribution):
-        return (0.0 if isinstance(value, LogNormal) else None), None
+        return (0.0 if isinstance(value, (Exponential, LogNormal)) else None), None
     if isinstance(value, float):
         return value, value
     return (float(value.min()), float(value.max())) if value.size else (None, None)

@@ -32,11 +32,11 @@ def measure(value: Any, what: str, loc: Loc) -> Measured:
     """Return a number, quantity, array or distribution in base units."""
     if isinstance(value, Distribution):
         label = f"an argument of {type(value).__name__} of {what}"
-        first, second = (measure_number(v, label, loc) for v in value.arguments)
-        kinds = {n.dimension for n in (first, second) if n.value != 0}  # 0 * ms is 0 for sympy, so 0 has any unit
+        numbers = [measure_number(v, label, loc) for v in value.arguments]
+        kinds = {n.dimension for n in numbers if n.value != 0}  # 0 * ms is 0 for sympy, so 0 has any unit
         if len(kinds) > 1 or (isinstance(value, LogNormal) and kinds - {None}):
             raise DeclarationError(f"{what} is drawn from {value!r}, whose arguments differ in their units", loc)
-        return Measured(checked(value, (first.value, second.value), loc), kinds.pop() if kinds else None)
+        return Measured(checked(value, tuple(n.value for n in numbers), loc), kinds.pop() if kinds else None)
     if is_array(value):
         return _measure_array(value, what, loc)
     number = measure_number(value, what, loc)

@@ -132,10 +132,14 @@ def _parameter(p: Parameter, program: Program, seed: int) -> torch.Tensor:
 
 
 def _drawn(distribution: Any, u: torch.Tensor) -> torch.Tensor:
-    first, second = map(float, distribution.arguments)
-    if type(distribution).__name__ == "Uniform":
-        return u * (second - first) + first
-    normal: torch.Tensor = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6)) * second + first
+    numbers = [torch.as_tensor(a, dtype=torch.float64) for a in distribution.arguments]
+    u = u.clamp(1e-6, 1 - 1e-6)
+    match type(distribution).__name__:
+        case "Uniform":
+            return u * (numbers[1] - numbers[0]) + numbers[0]
+        case "Exponential":
+            return -torch.log1p(-u) * numbers[0]
+    normal: torch.Tensor = torch.special.ndtri(u) * numbers[1] + numbers[0]
     return normal.exp() if type(distribution).__name__ == "LogNormal" else normal
 
 

@@ -103,13 +103,13 @@ def add_parameters(model: nn.Module, program: Program, dtype: torch.dtype) -> No
         if p.minimum is not None or p.maximum is not None:
             parametrize.register_parametrization(owner, p.attribute, Bounded(p.minimum, p.maximum, p.name, p.loc))
         if p.sign is not None:
-            sign = torch.as_tensor(p.sign, dtype=dtype)
+            sign = torch.tensor(p.sign, dtype=dtype)
             parametrize.register_parametrization(owner, p.attribute, Signed(sign, p.name, p.loc))
 
 
 def _signed(p: Parameter, value: torch.Tensor) -> torch.Tensor:
     """Return a drawn value with the declared sign."""
-    return value if p.sign is None else value.abs() * torch.as_tensor(p.sign, dtype=value.dtype)
+    return value if p.sign is None else value.abs() * torch.tensor(p.sign, dtype=value.dtype)
 
 
 def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int | None = None) -> torch.Tensor:
@@ -125,15 +125,19 @@ def draw(p: Parameter, sizes: Mapping[str, int], dtype: torch.dtype, batch: int 
         return torch.full(shape, float(value), dtype=dtype)
     if isinstance(value, np.ndarray):
         return torch.tensor(value, dtype=dtype).expand(shape).clone()
-    first, second = value.arguments
-    match type(value).__name__:
-        case "Normal":
-            return torch.empty(shape, dtype=dtype).normal_(first, second)
-        case "Uniform":
-            return torch.empty(shape, dtype=dtype).uniform_(first, second)
-        case "LogNormal":
-            return torch.empty(shape, dtype=dtype).log_normal_(first, second)
-        case kind:
+    drawn = torch.empty(shape, dtype=dtype)
+    match type(value).__name__, value.arguments:
+        case "Normal", (mean, np.ndarray() as std):  # one per synapse
+            return drawn.normal_() * torch.tensor(std, dtype=dtype) + float(mean)
+        case "Normal", (mean, std):
+            return drawn.normal_(mean, std)
+        case "Uniform", (low, high):
+            return drawn.uniform_(low, high)
+        case "LogNormal", (mu, sigma):
+            return drawn.log_normal_(mu, sigma)
+        case "Exponential", (mean,):  # a number, or one per synapse
+            return drawn.exponential_() * torch.as_tensor(mean, dtype=dtype)
+        case kind, _:
             raise TypeError(f"cannot draw from {kind}")
 
 

@@ -157,3 +157,17 @@ def test_the_rules_of_the_documentation_run(tmp_path):
     made = runpy.run_path(str(path))
     assert made["model"].x_cell.A.grad.abs() > 0
     assert all(made[name].states for name in ("STDP", "Normalised", "Rewarded", "STP", "Meta"))
+
+
+def test_five_layers_stay_active_from_fluctuation_driven_weights(monkeypatch):
+    monkeypatch.delenv("GRAPHC_VERIFY", raising=False)
+    deep = example("deep_init")
+    (images, _), (spikes, _) = deep.digits()
+    given = deep.latency_code(images, 2.0, torch.Generator().manual_seed(0))
+    last = []
+    for kaiming in (False, True):
+        torch.manual_seed(0)
+        rates, _ = deep.activity(gc.compile(deep.network(kaiming, given)), spikes[:, :100])
+        last.append(rates[-1])
+    assert 5 < last[0] < 50  # spikes per second; 20 were assumed
+    assert last[1] == 0

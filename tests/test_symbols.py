@@ -99,7 +99,6 @@ LATER = {
     "shape": lambda: gc.state("v", shape=3),
     "channel": lambda: gc.param("a", 1, per="channel"),
     "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
-    "init": lambda: gc.init.fluctuation_driven(1),
 }
 
 
