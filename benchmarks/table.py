@@ -70,7 +70,7 @@ def make_table(results: dict[str, Any]) -> str:
 def main() -> None:
     """Replace what stands between the markers of the README."""
     files = [RESULTS / "cpu.json", RESULTS / "cpu-synapses.json", RESULTS / "cpu-online.json"]
-    files += [RESULTS / "cpu-tune.json", RESULTS / "gpu.json"]
+    files += [RESULTS / "cpu-tune.json", RESULTS / "gpu.json", RESULTS / "gpu-tune.json"]
     tables = [make_table(json.loads(file.read_text())) for file in files if file.exists()]
     text = README.read_text()
     head, rest = text.split(BEGIN, 1)
