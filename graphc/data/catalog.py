@@ -52,7 +52,7 @@ class DataSet:
 
 
 ZENKE = "https://zenkelab.org/datasets/"
-# MD5 as stated by tonic and, independently, by SpikingJelly; zenkelab.org publishes no SHA-256.
+# MD5 of SHD as tonic and, independently, SpikingJelly state it; of SSC as tonic does. zenkelab.org has no SHA-256.
 SETS: tuple[DataSet, ...] = (
     DataSet(
         "ecg_qtdb",
