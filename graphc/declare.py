@@ -17,7 +17,8 @@ from .dimensions import Dimension, quantities, without_units
 from .distributions import Distribution
 from .entries import Entry, in_base_units, read_now, sorted_symbols
 from .names import check_name, did_you_mean
-from .symbols import Input, Named, Parameter, Reserved, Signal, State, spike, weight
+from .noise_check import noise_problems
+from .symbols import Input, Named, Noise, Parameter, Reserved, Signal, State, spike, weight
 from .unit_check import check_units
 from .values import Measured, Value, is_array, measure, to_sympy
 
@@ -34,6 +35,7 @@ class Resolved:
     states: tuple[State, ...]
     inputs: tuple[Input, ...]
     parameters: tuple[Parameter, ...]
+    noises: tuple[Noise, ...]
     ode: dict[State, Any]
     update: dict[State, Any]
     receive: dict[State, Any]
@@ -42,6 +44,7 @@ class Resolved:
     output: Any
     init: dict[State, Any]
     condition: Any
+    escape: Any
     detached: frozenset[State]
     duration: Any
     hold: tuple[State, ...]
@@ -76,24 +79,28 @@ class Draft:
         output = self._output(states)
         self._check_places()
         self._check_spiking(groups)
+        for entry, message, hint in noise_problems(self.entries, self.integrator):
+            self.fail(message, entry.loc, hint)
         self._raise()
         uses_units, dimensions = self._check_units(init)
         self._raise()
         exprs = {(e.group, e.key): in_base_units(e.expr) for e in self.entries}
-        condition = exprs.get(("spike", None))
+        condition, escape = exprs.get(("spike", None)), exprs.get(("escape", None))
         used = list(dict.fromkeys(s for e in self.entries for s in sorted_symbols(e.expr)))
         return Resolved(
             states=states,
             inputs=tuple(s for s in used if isinstance(s, Input)),
             parameters=tuple(s for s in used if isinstance(s, Parameter)),
+            noises=tuple(s for s in used if isinstance(s, Noise)),
             **{group: {s: exprs[group, s] for s in entries} for group, entries in groups.items()},
             let={n: exprs["let", n] for n in let},
             output=in_base_units(output),
             init={s: self._initial(exprs, s) for s in dict.fromkeys((*init, *states))},
             condition=condition,
+            escape=escape,
             detached=self._detached(groups["reset"]),
             duration=exprs.get(("refractory", None)),
-            hold=self._hold(states, condition, {s: exprs["reset", s] for s in groups["reset"]}),
+            hold=self._hold(states, (condition, escape), {s: exprs["reset", s] for s in groups["reset"]}),
             uses_units=uses_units,
             dimensions=dimensions,
         )
@@ -115,7 +122,10 @@ class Draft:
         for group in ("ode", "update", "receive"):
             self._collect_group(group, groups[group])
         if self.spike is not None:
-            self._add(self._entry("spike"), self.spike.condition, relational=True)
+            if self.spike.condition is not None:
+                self._add(self._entry("spike"), self.spike.condition, relational=True)
+            if self.spike.escape is not None:
+                self._add(self._entry("escape"), self.spike.escape)
         self._collect_group("reset", groups["reset"])
         if output is not None:
             self._add(self._entry("output"), output)
@@ -201,7 +211,7 @@ class Draft:
         self.names = dict(states)
         for entry in self.entries:
             for s in sorted_symbols(entry.expr):
-                if isinstance(s, (State, Input, Parameter)):
+                if isinstance(s, (State, Input, Parameter, Noise)):
                     other = self.names.setdefault(s.name, s)
                     if other != s:
                         self._two_meanings(s, other, entry)
@@ -314,7 +324,7 @@ class Draft:
             return
         stops = bool(groups["reset"]) or self.refractory is not None
         stops = stops or any(spike in e.expr.free_symbols for e in self.entries if e.group not in ("output", "let"))
-        if groups["ode"] and not stops and self.spike.edge is None:
+        if groups["ode"] and not stops and self.spike.edge is None and self.spike.escape is None:
             self.fail(
                 f"neuron '{name}' has neither reset nor refractory, so it must say when it spikes",
                 self.spike.loc,
@@ -332,12 +342,14 @@ class Draft:
             return frozenset(reset) if given else frozenset()
         return frozenset([given] if isinstance(given, State) else given)
 
-    def _hold(self, states: tuple[State, ...], condition: Any, reset: Mapping[State, Any]) -> tuple[State, ...]:
+    def _hold(
+        self, states: tuple[State, ...], deciding: Iterable[Any], reset: Mapping[State, Any]
+    ) -> tuple[State, ...]:
         if self.refractory is None:
             return ()
         given = self.refractory.hold
         if given is None:
-            read = condition.free_symbols if condition is not None else set()
+            read = {s for e in deciding if e is not None for s in e.free_symbols}
             return tuple(s for s in states if s in read and s in reset and s not in reset[s].free_symbols)
         given = (given,) if isinstance(given, State) else tuple(given)
         for s in given:

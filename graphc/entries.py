@@ -20,6 +20,7 @@ _WHAT = {
     "init": "the initial value of '{key}'",
     "let": "let '{key}'",
     "spike": "the spike condition",
+    "escape": "the escape rate",
     "output": "the output",
     "refractory": "the refractory time",
     "on_pre": "on_pre of '{key}'",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import sympy
 
@@ -13,6 +13,7 @@ from graphc.ir import (
     Graph,
     History,
     Loc,
+    Noise,
     Output,
     Parameter,
     Program,
@@ -78,6 +79,13 @@ def axes_of(network: Network) -> dict[str, str]:
     return {name: root(name) for name in axis}
 
 
+def streams_of(network: Network) -> dict[tuple[str, str], int]:
+    """Return the number of every source of noise, by population and name, in the order of declaration."""
+    found = [(p.name, n.name) for p in network.populations.values() for n in p.neuron.noises]
+    found += [(p.name, "spike") for p in network.populations.values() if p.neuron.escapes]
+    return {key: number for number, key in enumerate(found)}
+
+
 class Lowering:
     """The program under construction: one step of the whole network, and its initial state."""
 
@@ -100,6 +108,7 @@ class Lowering:
         self.starts: dict[str, dict[sympy.Basic, Value]] = {}
         self.rules: dict[str, RuleStep] = {}
         self.applied: list[Applied] = []
+        self.streams = streams_of(network)
 
     def run(self, records: tuple[str, ...]) -> Program:
         """Lower every population in the order of the zero-delay connections, then what was asked for."""
@@ -164,6 +173,7 @@ class Lowering:
                 if isinstance(c.delay, Taps)
             },
             applied=tuple(self.applied),
+            streams=len(self.streams),
         )
 
     def _declare_parameters(self) -> None:
@@ -192,6 +202,11 @@ class Lowering:
         if self.time is None:
             self.time = self.block.add(Time(result=self.block.names.value("t", Type()), dt=self.network.dt))
         return self.time
+
+    def drawn(self, owner: str, name: str, kind: Literal["normal", "uniform"], loc: Loc | None = None) -> Value:
+        """Return a random number per sample and neuron of a population."""
+        result = self.block.names.value(f"{owner}.{name}", Type("real", True, (self.axis[owner],)), loc=loc)
+        return self.block.add(Noise(result=result, stream=self.streams[owner, name], kind=kind))
 
     def read(self, name: str, type: Type, delay: int, before: Value | None, hint: str) -> Value:
         """Return what the history `name` held `delay` steps ago."""
@@ -254,7 +269,7 @@ class Lowering:
         neuron, block, owner = population.neuron, self.start, population.name
         axis = self.axis[owner]
         env: dict[sympy.Basic, Value] = {gs.t: block.const(0.0)}
-        env |= {i: env[gs.t] for i in neuron.inputs} | {gs.spike: env[gs.t]}
+        env |= {i: env[gs.t] for i in (*neuron.inputs, *neuron.noises)} | {gs.spike: env[gs.t]}
         env |= {p: self.parameter(block, owner, p.name) for p in neuron.parameters}
         todo = dict(population.init)
         for _ in range(len(todo) + 1):

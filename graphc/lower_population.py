@@ -29,6 +29,7 @@ from graphc.ir.ops import C
 from . import symbols as gs
 from .block import Signals
 from .lower_connection import ConnectionStep
+from .lower_escape import EscapeStep
 from .network import Population
 from .neuron import Neuron
 from .translate import Scope, markers
@@ -65,6 +66,7 @@ class PopulationStep:
         for rule in self.lowering.rules.values():
             if rule.connection.post == owner:
                 rule.arrive()
+        self.env |= {n: self.lowering.drawn(self.owner, n.name, n.kind) for n in neuron.noises}
         if self._uses(gs.t):
             self.env[gs.t] = self.lowering.now()
         count = self._refractory_flag()
@@ -94,7 +96,7 @@ class PopulationStep:
         ]
         exprs += [neuron.output, *neuron.let.values()]
         if neuron.spike is not None:
-            exprs.append(neuron.spike.margin)
+            exprs += [e for e in (neuron.spike.condition, neuron.spike.escape) if e is not None]
         return any(e.has(s) for e in exprs)
 
     def _drive(self, name: str) -> Value:
@@ -158,6 +160,7 @@ class PopulationStep:
         if self.refractory is not None and any(s in hold for s in states):
             operands.append(self.refractory)
             held = len(operands) - 1
+        white = {self.env[n] for n in neuron.noises}
         time = next((k for k, v in enumerate(operands) if v is self.lowering.time), None)
         system = OdeSystem(
             owner=self.owner,
@@ -168,6 +171,7 @@ class PopulationStep:
             holds=tuple(s in hold for s in states),
             held=held,
             time=time,
+            noises=tuple(k for k, v in enumerate(operands) if v in white),
         )
         new: dict[sympy.Basic, Value] = {}
         for index, state in enumerate(states):
@@ -180,6 +184,8 @@ class PopulationStep:
         if spike is None:
             return None
         loc = self.neuron.loc_of("spike", 0)
+        if spike.escape is not None:
+            return EscapeStep(self).spike()
         margin = self.scope.value(spike.margin, self.env, "condition", loc=loc)
         margin = block.spread(margin, self.type)
         blocked = self.refractory

@@ -9,14 +9,14 @@ from typing import Any, Literal
 import sympy
 from sympy.core.relational import Relational
 
-from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 
 from .declare import Draft, Resolved
 from .dimensions import Dimension
 from .names import check_name
 from .surrogate import SuperSpike, Surrogate
-from .symbols import Input, Parameter, State
+from .symbols import Input, Noise, Parameter, State
 from .values import Value, to_sympy
 
 Edge = Literal["level", "rising"]
@@ -29,7 +29,8 @@ class Spike:
     Args:
         condition: a comparison, or an expression that means ``> 0``.
         surrogate: dz/dc for ``c = lhs - rhs``.
-        escape: rate of stochastic spikes.
+        escape: rate of stochastic spikes, in 1/ms: a step of length dt has one with ``P = 1 - exp(-escape dt)``. Its
+            derivative is that of P; where a condition is given too, it is the surrogate of the condition.
         detach_reset: whether gradients do not pass through the reset: True, False, or the states it is cut for.
         edge: "rising" fires only where the condition begins to hold; None is "level".
         detached: the states whose reset is cut; filled in by `Neuron`.
@@ -46,21 +47,26 @@ class Spike:
 
     def __post_init__(self) -> None:
         """Refuse what is no condition or option."""
-        if self.escape is not None:
-            not_supported("escape= of gc.Spike", self.loc)
-        if self.condition is None:
-            raise DeclarationError("gc.Spike needs a condition", self.loc, "gc.Spike(v > theta)")
+        if self.condition is None and self.escape is None:
+            hint = "gc.Spike(v > theta), or gc.Spike(escape=rate)"
+            raise DeclarationError("gc.Spike needs a condition or an escape rate", self.loc, hint)
+        if self.escape is not None and self.edge == "rising":
+            hint = "leave edge out: a draw decides at every step"
+            raise DeclarationError('edge="rising" of a gc.Spike with escape', self.loc, hint)
         if not isinstance(self.surrogate, Surrogate):
             hint = "gc.surrogate.SuperSpike(beta=10.0)"
             raise DeclarationError(f"surrogate of gc.Spike is {self.surrogate!r}, which is none", self.loc, hint)
         if self.edge not in (None, "level", "rising"):
             raise DeclarationError(f"edge={self.edge!r} of gc.Spike is unknown", self.loc, 'use "level" or "rising"')
-        object.__setattr__(self, "condition", self._checked(self.condition))
+        if self.condition is not None:
+            object.__setattr__(self, "condition", self._checked(self.condition))
 
     @property
     def margin(self) -> sympy.Expr:
-        """What is above 0 where the condition holds, the argument of the surrogate."""
+        """What is above 0 where the condition holds, the argument of the surrogate; of an escape rate alone the rate."""
         match self.condition:
+            case None:
+                return self.escape
             case sympy.Gt() | sympy.Ge():
                 return self.condition.lhs - self.condition.rhs
             case sympy.Lt() | sympy.Le():
@@ -125,6 +131,7 @@ class Neuron:
     states: tuple[State, ...]
     inputs: tuple[Input, ...]
     parameters: tuple[Parameter, ...]
+    noises: tuple[Noise, ...]
     ode: dict[State, sympy.Expr]
     update: dict[State, sympy.Expr]
     receive: dict[State, sympy.Expr]
@@ -174,6 +181,11 @@ class Neuron:
         """Return name and states."""
         return f"Neuron({self.name!r}, states={[s.name for s in self.states]})"
 
+    @property
+    def escapes(self) -> bool:
+        """Whether its spikes are random."""
+        return self.spike is not None and self.spike.escape is not None
+
     def loc_of(self, group: str, which: State | str | int | None = None) -> Loc:
         """Return the line of an argument such as "ode" or "spike", or of one entry of it."""
         entries = getattr(self, group, None)
@@ -192,10 +204,10 @@ def _fields(resolved: Resolved, spike: Spike | None, refractory: Refractory | No
     """Return the attributes of a neuron."""
     fields = dict(resolved.__dict__)
     if spike is not None:
-        condition, detached = fields.pop("condition"), fields.pop("detached")
-        spike = replace(spike, condition=condition, edge=spike.edge or "level", detached=detached)
+        found = {name: fields.pop(name) for name in ("condition", "escape", "detached")}
+        spike = replace(spike, edge=spike.edge or "level", **found)
     if refractory is not None:
         refractory = replace(refractory, duration=fields.pop("duration"), hold=fields.pop("hold"))
-    for name in ("condition", "detached", "duration", "hold"):
+    for name in ("condition", "escape", "detached", "duration", "hold"):
         fields.pop(name, None)
     return {**fields, "spike": spike, "refractory": refractory}

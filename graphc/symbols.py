@@ -63,6 +63,16 @@ class Input(Named):
     on: Place | None = property(lambda self: self._options[0] if self._options else None)  # type: ignore[assignment]
 
 
+class Noise(Named):
+    """A random number per neuron, sample and step: white noise in `ode`, a draw of `kind` elsewhere."""
+
+    def __new__(cls, name: str, kind: Literal["normal", "uniform"] = "normal") -> Any:
+        """Return the symbol; use gc.noise."""
+        return Named.__new__(cls, name, kind)
+
+    kind: Literal["normal", "uniform"] = property(lambda self: self._options[0])  # type: ignore[assignment]
+
+
 class Reserved(Named):
     """A name with a fixed meaning: gc.t, gc.dt, gc.spike, gc.weight."""
 
@@ -174,9 +184,24 @@ def params(**defaults: Any) -> tuple[Parameter, ...]:
     return tuple(param(name, default) for name, default in defaults.items())
 
 
-def noise(name: str, *, kind: Literal["normal", "uniform"] = "normal") -> Any:
-    """Return white noise for use in `ode`."""
-    not_supported("gc.noise", Loc.caller())
+def noise(name: str, *, kind: Literal["normal", "uniform"] = "normal") -> Noise:
+    """Return a random number per neuron, sample and step; one symbol is one draw wherever it occurs.
+
+    In `ode` it is Gaussian white noise xi of unit intensity, ``<xi(t) xi(s)> = delta(t - s)``, in 1/sqrt(ms): with
+    ``integrator`` "euler" and "exponential_euler" in the sense of Ito, with "heun" in that of Stratonovich, and "exact"
+    has the distribution of the solution where it is added to a linear equation. Elsewhere it is a standard normal draw.
+
+    Args:
+        name: of the symbol.
+        kind: "normal", or "uniform" for a draw from [0, 1), which `ode` does not take.
+
+    Raises:
+        DeclarationError: another kind.
+    """
+    loc = Loc.caller()
+    if kind not in ("normal", "uniform"):
+        raise DeclarationError(f"kind={kind!r} of noise {name!r} is unknown", loc, 'use "normal" or "uniform"')
+    return Noise(check_symbol_name(name, "noise", loc), kind)  # type: ignore[no-any-return]
 
 
 def pre(name: str = "output") -> Signal:

@@ -10,7 +10,7 @@ import sympy
 import torch
 
 from .errors import VerifyError
-from .evaluate import evaluate, matrix_exp
+from .evaluate import evaluate, gathered_noise, matrix_exp
 from .graph import Graph, History
 from .interpret_synapses import prepare, run_delayed, run_synapses, spread_side
 from .node import Node, Value
@@ -18,7 +18,9 @@ from .ops import (
     Const,
     Count,
     Diagonal,
+    Diffusion,
     Map,
+    Noise,
     Outer,
     Pool,
     Project,
@@ -34,6 +36,7 @@ from .ops import (
     Time,
     Via,
 )
+from .philox import normal, philox, uniform
 from .program import Program, Region
 from .synapses import DelayedSynapses, Place, Synapses, Take, Total
 
@@ -55,7 +58,7 @@ def interpret(
 
     Args:
         program: a program after `discretize`.
-        tensors: parameters, inputs (T, B, N), initial states by name, and the number of the first step "@t". With
+        tensors: parameters, inputs (T, B, N), initial states by name, the number of the first step "@t" and the "@seed" of noise. With
             `backward`, also what the forward half wrote and the gradients of its outputs.
         mode: dtype and relaxation.
         backward: run the backward regions, else the others.
@@ -196,6 +199,8 @@ class _Step:
                 return torch.full((), value, dtype=self.mode.dtype, device=self._device())
             case Time(dt=dt):
                 return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self._device())
+            case Noise():
+                return self._noise(node)
             case Map(expr=expr):
                 return evaluate(
                     expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device()
@@ -240,6 +245,8 @@ class _Step:
                 return self.past[name][-delay]
             case Propagator():
                 return self._propagator(node, args)
+            case Diffusion():
+                return self._diffusion(node, args)
             case Synapses(result=result):
                 shape = self.shape(result)[1 if result.type.batched else 0 :]
                 return run_synapses(node, args, shape, self.mode.dtype, self.leading)
@@ -263,6 +270,11 @@ class _Step:
             z = _SpikeFunction.apply(condition, node)
         return z if blocked is None else torch.where(blocked, torch.zeros_like(z), z)
 
+    def _noise(self, node: Noise) -> torch.Tensor:
+        batch, neurons = (torch.arange(n, device=self._device()) for n in self.shape(node.result))
+        words = philox(int(self.env["@seed"]), self.step, batch[:, None], neurons, node.stream)
+        return (normal(words) if node.kind == "normal" else uniform(words)).to(self.mode.dtype)
+
     def _reduce(self, node: Reduce, arg: torch.Tensor) -> torch.Tensor:
         lead = arg.dim() - len(node.result.type.axes)
         return arg.sum(dim=tuple(range(lead))) if lead else arg
@@ -270,10 +282,7 @@ class _Step:
     def _propagator(self, node: Propagator, args: list[torch.Tensor]) -> torch.Tensor:
         key = (node.entries, node.operands, node.forcing)
         if key not in self._propagators:
-            named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
-            rows = [[evaluate(e, named, self.mode.dtype, self._device()) for e in row] for row in node.entries]
-            shape = torch.broadcast_shapes(*(e.shape for row in rows for e in row))
-            a = torch.stack([torch.stack([e.expand(shape) for e in row], -1) for row in rows], -2) * node.h
+            a = self._matrix(node.entries, node, args) * node.h
             k = a.shape[-1]
             if node.forcing:  # exp([[A, I], [0, 0]]) has phi_1(A) in its upper right block
                 top = torch.cat([a, torch.eye(k, dtype=a.dtype, device=a.device).expand_as(a)], -1)
@@ -282,6 +291,22 @@ class _Step:
             else:
                 self._propagators[key] = matrix_exp(a)
         return self._propagators[key].select(-2, node.row).select(-1, node.column)
+
+    def _diffusion(self, node: Diffusion, args: list[torch.Tensor]) -> torch.Tensor:
+        key = (node.entries, node.operands, node.driving)
+        if key not in self._propagators:
+            both = self._matrix((*node.entries, node.driving), node, args)
+            self._propagators[key] = gathered_noise(both[..., :-1, :], both[..., -1, :], node.h)
+        return self._propagators[key].select(-2, node.row).select(-1, node.column)
+
+    def _matrix(
+        self, entries: tuple[tuple[sympy.Expr, ...], ...], node: Node, args: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the matrix of expressions of the operands of a node."""
+        named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
+        rows = [[evaluate(e, named, self.mode.dtype, self._device()) for e in row] for row in entries]
+        shape = torch.broadcast_shapes(*(e.shape for row in rows for e in row))
+        return torch.stack([torch.stack([e.expand(shape) for e in row], -1) for row in rows], -2)
 
 
 def _project(z: torch.Tensor, w: torch.Tensor, feedback: torch.Tensor | None = None) -> torch.Tensor:

@@ -40,6 +40,20 @@ class Time(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Noise(Node):
+    """One random number per sample and neuron, by ``graphc.ir.philox`` from the seed, the step and the `stream`.
+
+    It is the same wherever and however often it is drawn: in a block, a stream of steps, the backward half.
+    """
+
+    stream: int
+    kind: Literal["normal", "uniform"]
+
+    def infer_type(self) -> Type:
+        return self.result.type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Map(Node):
     """Elementwise expression: ``result[b, n] = expr(operands[b, n])``.
 
@@ -62,9 +76,10 @@ class Map(Node):
     def substitute(self, new: Mapping[Value, Value]) -> Map:
         if not any(v in new for v in self.operands):
             return self
-        names = {symbol(v): symbol(new[v]) for v in self.operands if v in new}
-        operands = tuple(dict.fromkeys(new.get(v, v) for v in self.operands))
-        return replace(self, expr=self.expr.xreplace(names), operands=operands)
+        expr = self.expr.xreplace({symbol(v): symbol(new[v]) for v in self.operands if v in new})
+        left = {s.name for s in expr.free_symbols}  # a value may cancel its own stopped copy
+        operands = tuple(v for v in dict.fromkeys(new.get(v, v) for v in self.operands) if v.name in left)
+        return replace(self, expr=expr, operands=operands)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -289,12 +304,43 @@ class Propagator(Node):
         return replace(self, entries=entries, operands=tuple(dict.fromkeys(new.get(v, v) for v in self.operands)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Diffusion(Node):
+    """One entry of the lower factor L of the covariance that white noise leaves in a linear block over a step h.
+
+    ``L L^T = integral from 0 to h of v(s) v(s)^T ds`` with ``v(s) = exp(s A) g``; legal in the prologue only. The
+    operands are the distinct entries of A and g, of which `entries` and `driving` are expressions.
+    """
+
+    entries: tuple[tuple[sympy.Expr, ...], ...]
+    driving: tuple[sympy.Expr, ...]
+    h: float
+    row: int
+    column: int
+
+    def infer_type(self) -> Type:
+        joined = join(*(v.type for v in self.operands))
+        if joined is None:
+            self.fail("mixes axes")
+        return joined.with_dtype("real")
+
+    def substitute(self, new: Mapping[Value, Value]) -> Diffusion:
+        if not any(v in new for v in self.operands):
+            return self
+        names = {symbol(v): symbol(new[v]) for v in self.operands if v in new}
+        entries = tuple(tuple(e.xreplace(names) for e in row) for row in self.entries)
+        driving = tuple(e.xreplace(names) for e in self.driving)
+        operands = tuple(dict.fromkeys(new.get(v, v) for v in self.operands))
+        return replace(self, entries=entries, driving=driving, operands=operands)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class OdeSystem:
     """The equations of one population: ``d state / dt = rate`` for each of `states`, to be advanced over `h` ms.
 
     `rates` are expressions of the names of the operands of its Ode nodes, the first len(states) of them the states.
     `held` is the number of an operand of type bool, or None: where it holds, `holds[k]` states have derivative 0.
+    `noises` are the numbers of the operands that stand for white noise.
     """
 
     owner: str
@@ -305,6 +351,7 @@ class OdeSystem:
     holds: tuple[bool, ...]
     held: int | None
     time: int | None
+    noises: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

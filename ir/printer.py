@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from .graph import Graph
 from .node import Node, Value
-from .ops import Const, Map, Ode, Pool, Propagator, Read, Spike, Spread, Test, Time
+from .ops import Const, Diffusion, Map, Noise, Ode, Pool, Propagator, Read, Spike, Spread, Test, Time
 from .program import Program
 from .schedule import Kernel, Schedule, StepBuffer
 from .synapses import DelayedSynapses, Synapses
@@ -82,6 +82,8 @@ def _node(node: Node) -> str:
             body = f"const {value!r}"
         case Time():
             body = "time"
+        case Noise(stream=stream, kind=kind):
+            body = f"noise {stream} {kind}"
         case Map(expr=expr):
             body = f"map {expr}"
         case Test(strict=strict) | Spike(strict=strict):
@@ -92,6 +94,8 @@ def _node(node: Node) -> str:
             body = f"spread {args} by {side}"
         case Pool(mean=mean):
             body = f"{'mean' if mean else 'sum'} over the batch of {args}"
+        case Diffusion(row=row, column=column):
+            body = f"diffusion [{row}, {column}] {args}"
         case Propagator(row=row, column=column, forcing=forcing):
             body = f"{'forcing' if forcing else 'propagator'} [{row}, {column}] of {args}"
         case Synapses(expr=expr, over=over, roles=roles):

@@ -94,6 +94,7 @@ class Program:
         traces: the traces themselves, of drivers and states that are not zero.
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
         applied: what learning rules leave in parameters.
+        streams: sources of noise; 0 where nothing is random.
         notes: lines for `explain()`, by the pass that wrote them.
     """
 
@@ -113,6 +114,7 @@ class Program:
     traces: tuple[Trace, ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
+    streams: int = 0
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""

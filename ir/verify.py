@@ -8,7 +8,9 @@ from .node import Node, Value
 from .ops import (
     Const,
     Count,
+    Diffusion,
     Map,
+    Noise,
     Ode,
     Outer,
     Pool,
@@ -32,6 +34,7 @@ _ALWAYS: frozenset[type[Node]] = frozenset(
     {
         Const,
         Time,
+        Noise,
         Map,
         Test,
         Spike,
@@ -50,8 +53,8 @@ _ALWAYS: frozenset[type[Node]] = frozenset(
 )
 LEGAL: dict[str, frozenset[type[Node]]] = {
     "declared": _ALWAYS | {Ode, StopGradient, Via, *PREPARES},
-    "discrete": _ALWAYS | {StopGradient, Via, Propagator, *PREPARES},
-    "differentiated": _ALWAYS | {StopGradient, Propagator, *PREPARES},
+    "discrete": _ALWAYS | {StopGradient, Via, Propagator, Diffusion, *PREPARES},
+    "differentiated": _ALWAYS | {StopGradient, Propagator, Diffusion, *PREPARES},
 }
 """Which ops may stand at each stage: `Ode` until discretize, `StopGradient` until the adjoint."""
 
@@ -88,7 +91,7 @@ def _verify_region(region: Region, program: Program, known: set[str]) -> None:
         if type(node) not in legal:
             node.fail(f"is not legal at stage {program.stage!r}")
         if program.stage == "differentiated" and region.kind != "once":
-            if isinstance(node, (Propagator, *PREPARES)):
+            if isinstance(node, (Propagator, Diffusion, *PREPARES)):
                 node.fail("belongs into the prologue")
             if isinstance(node, StopGradient):
                 node.fail("is legal in the prologue alone, which torch differentiates; the adjoint drops it")

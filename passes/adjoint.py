@@ -21,6 +21,7 @@ from graphc.ir import (
     Map,
     Names,
     Node,
+    Noise,
     Output,
     Pool,
     Program,
@@ -250,7 +251,7 @@ class Reverse:
             return self.refs[value]
         node = self.definition.get(value)
         fixed = next((i for i in self.forward.inputs if i.value is value), None)
-        if isinstance(node, (Const, Time)):
+        if isinstance(node, (Const, Time, Noise)):
             ref = self.build.add(replace(node))
         elif isinstance(node, StopGradient):
             ref = self.forward_value(node.operands[0])
@@ -307,7 +308,7 @@ class Reverse:
                 differentiate_delayed(self, node, g)
             case Read(history=history, delay=delay):
                 self._arrive(history, delay, g)
-            case Const() | Time() | StopGradient() | Test() | Count():
+            case Const() | Time() | Noise() | StopGradient() | Test() | Count():
                 pass
             case _:
                 node.fail("has no gradient rule in the adjoint pass")

@@ -9,6 +9,7 @@ import sympy
 from graphc.ir import (
     PREPARES,
     Const,
+    Diffusion,
     Graph,
     Map,
     Names,
@@ -93,7 +94,7 @@ def fixed_values(graph: Graph) -> set[Value]:
     """Return the values that depend on fixed unbatched inputs and numbers only, by ops that the prologue knows."""
     fixed = {i.value for i in graph.inputs if i.kind == "fixed" and not i.value.type.batched}
     for node in graph.nodes:
-        here = isinstance(node, (Const, Map, Propagator, StopGradient, *PREPARES)) or (
+        here = isinstance(node, (Const, Map, Propagator, Diffusion, StopGradient, *PREPARES)) or (
             isinstance(node, Spread) and not node.result.type.batched
         )
         if here and all(v in fixed for v in node.operands):

@@ -12,7 +12,7 @@ from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Value, symb
 from graphc.ir.errors import warn
 
 from .build import Builder, fixed_values
-from .solvers import Choice, Problem, advance, choose
+from .solvers import Choice, advance, choose, problem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,15 @@ def _step(
     rates = dict(zip(states, (r.xreplace(dict(names)) for r in system.rates), strict=True))
     constant = frozenset(symbol(v) for v in node.operands if v in fixed)
     locs = {s: node.result.loc for s in states}
+    noises = tuple(symbol(node.operands[k]) for k in system.noises)
     time = None if system.time is None else symbol(node.operands[system.time])
-    problem = Problem(system, rates, constant, locs, time)
+    problem = problem_of(system, rates, constant, locs, time, noises)
     choices = choose(problem)
     free = advance(problem, choices, build)
     if system.held is None:
         return choices, free
     stopped = {s: sympy.S.Zero if hold else rates[s] for s, hold in zip(states, system.holds, strict=True)}
-    held = advance(Problem(system, stopped, constant, locs, time), choices, build)
+    held = advance(problem_of(system, stopped, constant, locs, time, noises), choices, build)
     flag = symbol(node.operands[system.held])
     both = []
     for state, a, b in zip(states, held, free, strict=True):
@@ -95,9 +96,9 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
             continue
         constant = frozenset(symbol(v) for v in node.operands if v in fixed)
         states = [symbol(v) for v in node.operands[: len(node.system.states)]]
-        problem = Problem(
-            node.system, dict(zip(states, node.system.rates, strict=True)), constant, {s: None for s in states}
-        )
+        rates = dict(zip(states, node.system.rates, strict=True))
+        noises = tuple(symbol(node.operands[k]) for k in node.system.noises)
+        problem = problem_of(node.system, rates, constant, {s: None for s in states}, None, noises)
         state = states[node.index]
         slope = sympy.diff(node.system.rates[node.index], state)
         if choose(problem)[node.index].integrator != "euler" or not slope.free_symbols <= set(numbers):

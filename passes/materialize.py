@@ -11,6 +11,7 @@ from graphc.ir import (
     Input,
     Map,
     Node,
+    Noise,
     Output,
     Program,
     Region,
@@ -134,7 +135,7 @@ def _free(value: Value, definition: dict[Value, Node], inputs: dict[Value, Input
     if value in inputs:
         return inputs[value].kind == "fixed"
     node = definition.get(value)
-    if isinstance(node, (Const, Time)):
+    if isinstance(node, (Const, Time, Noise)):
         return True
     return isinstance(node, (Map, Spread)) and all(_free(v, definition, inputs) for v in node.operands)
 

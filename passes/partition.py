@@ -13,6 +13,7 @@ from graphc.ir import (
     History,
     Input,
     Node,
+    Noise,
     Outer,
     Output,
     Program,
@@ -126,7 +127,7 @@ class _Cut:
     def regions(self) -> list[Region]:
         """Return the stages in order, those of products one product at a time."""
         for node in self.graph.nodes:
-            if not isinstance(node, (Const, Time)) and not (isinstance(node, Read) and self.ascending):
+            if not isinstance(node, (Const, Time, Noise)) and not (isinstance(node, Read) and self.ascending):
                 self._place(node)
         for carry in self.graph.carries:
             stage = self.level[carry.next]
@@ -165,7 +166,7 @@ class _Cut:
         carried = any(c.current is value for c in self.graph.carries)
         if value in stage.present or (carried and self.level[value] == number):
             return
-        if isinstance(node, (Const, Time)):
+        if isinstance(node, (Const, Time)) or (isinstance(node, Noise) and number % 2):
             stage.nodes.append(node)
         elif isinstance(node, Read) and self.ascending:
             self._history(self.graph.history(node.history), number, None)
@@ -174,6 +175,8 @@ class _Cut:
             if not self._shift(value, number):
                 stage.inputs[value] = self.inputs[value]
         elif self.level[value] != number:
+            if isinstance(node, Noise):  # a product reads what a loop draws
+                self._need(value, self.level[value])
             self._cross(value, number)
         else:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from graphc.ir import Const, Graph, Map, Node, Program, Read, Region, Spread, Time, Value
+from graphc.ir import Const, Graph, Map, Node, Noise, Program, Read, Region, Spread, Time, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def _key(node: Node) -> object | None:
             return ("const", value)
         case Time():
             return "time"
+        case Noise(stream=stream, result=result):
+            return ("noise", stream, result.type)
         case Read(history=history, delay=delay):
             return ("read", history, delay)
         case Spread(operands=operands, result=result, side=side):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import sympy
 
@@ -11,6 +12,7 @@ from graphc.ir import DeclarationError, Loc, OdeSystem, Propagator, Type, Value,
 from graphc.ir.functions import exprel
 
 from .build import Builder
+from .diffusion import Diffusions, additive, gathered, growing, plain, split
 
 Rates = Mapping[sympy.Symbol, sympy.Expr]
 
@@ -26,17 +28,34 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The system to advance: `rates` of the symbols of the state values, and which symbols are constant over a run."""
+    """The system to advance: `rates` of the symbols of the state values, and which symbols are constant over a run.
+
+    The `rates` are those without noise; `diffusion` holds the factors of the noises.
+    """
 
     system: OdeSystem
     rates: Rates
     constant: frozenset[sympy.Symbol]
     locs: Mapping[sympy.Symbol, Loc | None]
     time: sympy.Symbol | None = None
+    diffusion: Diffusions = field(default_factory=dict)
 
     def name(self, state: sympy.Symbol) -> str:
         """Return the user's name of a state."""
         return self.system.states[list(self.rates).index(state)]
+
+
+def problem_of(
+    system: OdeSystem,
+    rates: Rates,
+    constant: frozenset[sympy.Symbol],
+    locs: Mapping[sympy.Symbol, Loc | None],
+    time: sympy.Symbol | None = None,
+    noises: Sequence[sympy.Symbol] = (),
+) -> Problem:
+    """Return the problem of `rates` that read white `noises`."""
+    drift, diffusion = split(rates, noises)
+    return Problem(system, drift, constant, locs, time, diffusion)
 
 
 def choose(problem: Problem) -> list[Choice]:
@@ -51,7 +70,7 @@ def choose(problem: Problem) -> list[Choice]:
     wanted, rates = problem.system.integrator, problem.rates
     if wanted in ("euler", "heun", "rk4"):
         return [Choice(problem.name(s), wanted, "as declared") for s in rates]
-    linear = linear_set(rates, problem.constant)
+    linear = linear_set(rates, problem.constant, problem.diffusion, wanted == "exact")
     choices = []
     for state in rates:
         name = problem.name(state)
@@ -82,11 +101,14 @@ def choose(problem: Problem) -> list[Choice]:
     return choices
 
 
-def linear_set(rates: Rates, constant: frozenset[sympy.Symbol]) -> list[sympy.Symbol]:
+def linear_set(
+    rates: Rates, constant: frozenset[sympy.Symbol], diffusion: Diffusions = MappingProxyType({}), exact: bool = False
+) -> list[sympy.Symbol]:
     """Return the largest set of states linear in each other with constant coefficients and reading no other state."""
     kept = list(rates)
     while True:
         keep = [s for s in kept if _is_linear(rates[s], kept, [o for o in rates if o not in kept], constant)]
+        keep = additive(keep, diffusion, constant, exact) if diffusion else keep
         if keep == kept:
             return kept
         kept = keep
@@ -116,9 +138,9 @@ def advance(problem: Problem, choices: Sequence[Choice], build: Builder) -> list
         if choice.integrator == "exponential_euler":
             new[state] = _exponential_euler(state, problem, build)
         elif choice.integrator == "euler":
-            new[state] = build.map(
-                state.name, state + problem.system.h * problem.rates[state], build.values[state.name]
-            )
+            h = problem.system.h
+            random = plain(state, problem.diffusion, sympy.sqrt(h))
+            new[state] = build.map(state.name, state + h * problem.rates[state] + random, build.values[state.name])
     return [new[s] for s in states]
 
 
@@ -126,15 +148,19 @@ def _exponential_euler(state: sympy.Symbol, problem: Problem, build: Builder) ->
     """Append the step of x' = a x + b over h: x + h (a x + b) phi_1(h a)."""
     h, rate, like = problem.system.h, problem.rates[state], build.values[state.name]
     slope = sympy.diff(rate, state)
+    random = plain(state, problem.diffusion, sympy.S.One)
     if slope == 0:
-        return build.map(state.name, state + h * rate, like)
+        return build.map(state.name, state + h * rate + sympy.sqrt(h) * random, like)
+    if random != 0:
+        random *= symbol(build.map(f"{state.name}_spread", growing(h, slope), like))
     if slope.free_symbols <= problem.constant:
         keep = build.map(f"{state.name}_keep", sympy.exp(h * slope), like)
         gain = build.map(f"{state.name}_gain", h * exprel(h * slope), like)
-        return build.map(state.name, symbol(keep) * state + symbol(gain) * rate.xreplace({state: sympy.S.Zero}), like)
+        free = rate.xreplace({state: sympy.S.Zero})
+        return build.map(state.name, symbol(keep) * state + symbol(gain) * free + random, like)
     rate_value = symbol(build.map(f"{state.name}_rate", rate, like))
     slope_value = symbol(build.map(f"{state.name}_slope", slope, like))
-    return build.map(state.name, state + h * rate_value * exprel(h * slope_value), like)
+    return build.map(state.name, state + h * rate_value * exprel(h * slope_value) + random, like)
 
 
 def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol, Value]:
@@ -148,6 +174,7 @@ def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol,
     slopes = {rc: a for rc, a in slopes.items() if a != 0}
     zero = {s: sympy.S.Zero for s in states}
     forcing = {s: rates[s].xreplace(zero) for s in states}
+    random = gathered(states, slopes, problem.diffusion, problem.system.h, build) if problem.diffusion else {}
     new = {}
     for row in states:
         block = _ancestors(row, states, slopes)
@@ -158,6 +185,7 @@ def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol,
                 terms.append(
                     symbol(_coefficient(row, column, block, slopes, problem, build, forcing=True)) * forcing[column]
                 )
+        terms.append(random.get(row, sympy.S.Zero))
         new[row] = build.map(row.name, sympy.Add(*terms), build.values[row.name])
     return new
 
@@ -236,17 +264,38 @@ def _stage(
 
 
 def _moved(
-    problem: Problem, slope: Mapping[sympy.Symbol, sympy.Symbol], h: float, number: int, build: Builder
+    problem: Problem,
+    slope: Mapping[sympy.Symbol, sympy.Symbol],
+    h: float,
+    number: int,
+    build: Builder,
+    kick: Mapping[sympy.Symbol, sympy.Expr] = MappingProxyType({}),
 ) -> dict[sympy.Symbol, sympy.Symbol]:
-    """Append the state h along `slope`; return its symbols."""
-    return {s: symbol(build.map(f"{s.name}_s{number}", s + h * slope[s], build.values[s.name])) for s in problem.rates}
+    """Append the state h along `slope`, and kicked by noise; return its symbols."""
+    return {
+        s: symbol(build.map(f"{s.name}_s{number}", s + h * slope[s] + kick.get(s, sympy.S.Zero), build.values[s.name]))
+        for s in problem.rates
+    }
 
 
 def _heun(problem: Problem, build: Builder) -> list[Value]:
+    """Append one step of Heun's method, which with noise finds the solution in the sense of Stratonovich.
+
+    Source:
+        Kloeden & Platen (1992), Numerical Solution of Stochastic Differential Equations, chapter 15.
+    """
     h = problem.system.h
+    kick = {s: plain(s, problem.diffusion, sympy.sqrt(h)) for s in problem.rates}
     k1 = _stage(problem, {}, 0.0, 1, build)
-    k2 = _stage(problem, _moved(problem, k1, h, 1, build), h, 2, build)
-    return [build.map(s.name, s + h / 2 * (k1[s] + k2[s]), build.values[s.name]) for s in problem.rates]
+    ahead = _moved(problem, k1, h, 1, build, kick)
+    k2 = _stage(problem, ahead, h, 2, build)
+    then = {problem.time: problem.time + h} if problem.time is not None else {}
+    return [
+        build.map(
+            s.name, s + h / 2 * (k1[s] + k2[s]) + (kick[s] + kick[s].xreplace(ahead | then)) / 2, build.values[s.name]
+        )
+        for s in problem.rates
+    ]
 
 
 def _rk4(problem: Problem, build: Builder) -> list[Value]:

@@ -159,6 +159,15 @@ def in_order(
     return [*(by_name[n] for n in names), state["t"]]
 
 
+def checked_seed(seed: Any) -> torch.Tensor:
+    """Return the seed of noise as an int64 number, one of torch's default generator where None is given."""
+    if seed is None:
+        return torch.randint(2**63 - 1, (), dtype=torch.int64)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise GraphcError(f"seed={seed!r} is no int", hint="seed=0, or None for one of torch's generator")
+    return torch.tensor((seed + 2**63) % 2**64 - 2**63)
+
+
 def is_trace(name: str) -> bool:
     """Whether a state of this name is an eligibility trace."""
     return "~" in name  # no declared name has one

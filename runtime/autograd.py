@@ -56,7 +56,10 @@ def run(
     parameters: Sequence[torch.Tensor],
     state: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
-    """Return outputs, final states and saved sequences; an empty `state` is the initial one, else "t" comes last."""
+    """Return outputs, final states and saved sequences; an empty `state` is the initial one, else "t" comes last.
+
+    Where the network draws noise, its seed comes after the state.
+    """
     build.watch.poll()
     with _own_precision(build.device):
         given, extent, coefficients = _given(build, steps, batch, inputs, parameters, state)
@@ -88,13 +91,21 @@ def _given(
     given |= coefficients.given
     for tensor, x in zip(build.program.inputs, inputs, strict=True):
         given[tensor.name] = sequence(x)
+    state, drawn = _without_seed(build, state)
+    seed = int(drawn[0]) if drawn else 0
     if not state:
-        return given | coefficients.initial(batch), Extent(steps, batch, 0), coefficients
+        return given | coefficients.initial(batch), Extent(steps, batch, 0, seed=seed), coefficients
     for name, x in zip(build.initial_names, state[:-1], strict=True):
         given[name] = x.resolve_neg().contiguous()
     if (start := int(state[-1])) < 0:
         raise GraphcError(f"the state is that before step {start}", hint="start from model.initial_state()")
-    return given, Extent(steps, batch, start), coefficients
+    return given, Extent(steps, batch, start, seed=seed), coefficients
+
+
+def _without_seed(build: Build, state: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return the state that a call was given, and the seed of noise where its network draws any."""
+    end = len(state) - (build.program.streams > 0)
+    return list(state[:end]), list(state[end:])
 
 
 def sequence(x: torch.Tensor) -> torch.Tensor:
@@ -138,15 +149,16 @@ def run_backward(
             before = given[initial(name.removesuffix("@final"))]
             given[wanted_name] = torch.zeros_like(before) if grad is None else grad.contiguous()
     env = build.backward(given, extent)
-    found = _parameter_gradients(build, parameters, coefficients, env, batch, internal=not state)
-    for name in wanted(build, bool(state)):
+    explicit = bool(_without_seed(build, state)[0])
+    found = _parameter_gradients(build, parameters, coefficients, env, batch, internal=not explicit)
+    for name in wanted(build, explicit):
         if name not in found:
             history = build.histories.get(name)
             total = _summed(build, name, env) if history is None else build.history_gradient(history, env)
             found[name] = (
                 torch.zeros_like(given[name], memory_format=torch.contiguous_format) if total is None else total
             )
-    return [found[name] for name in wanted(build, bool(state))]
+    return [found[name] for name in wanted(build, explicit)]
 
 
 def _parameter_gradients(
@@ -252,6 +264,7 @@ def _run_backward_fake(
     build = _find(key)
     tensors: Tensors = {t.name: x for t, x in zip(build.program.inputs, inputs, strict=True)}
     tensors |= {p.name: x for p, x in zip(build.program.parameters, parameters, strict=True)}
+    state, _ = _without_seed(build, state)
     tensors |= dict(zip(build.initial_names, state[:-1], strict=True)) if state else {}
     return [
         torch.empty_like(tensors[name], memory_format=torch.contiguous_format) for name in wanted(build, bool(state))
@@ -301,10 +314,12 @@ class _Run(torch.autograd.Function):
             )
         finally:
             _beside.coefficients = None
+        state, drawn = _without_seed(ctx.build, state)
         by_name = dict(zip(wanted(ctx.build, bool(state)), found, strict=True))
         program = ctx.build.program
         names = [t.name for t in program.inputs] + [p.name for p in program.parameters]
         names += [*ctx.build.initial_names, ""] if state else []
+        names += [""] * len(drawn)
         return (None, None, None, None, *(by_name.get(name) for name in names))
 
 

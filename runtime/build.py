@@ -96,6 +96,7 @@ class Library(Protocol):
         batch: int,
         start: int,
         bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         """Run `kernel` on the tensors of `kernel.arguments`."""
         ...
@@ -103,7 +104,7 @@ class Library(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Size of one call: steps, batch, the absolute number of its first step, and the steps there is room for.
+    """Size of one call: steps, batch, the absolute number of its first step, the steps there is room for, its seed.
 
     A call with fewer steps than room leaves memory of the size that the next one asks for.
     """
@@ -112,10 +113,16 @@ class Extent:
     batch: int
     start: int
     room: int = 0
+    seed: int = 0
 
     def entries(self) -> Tensors:
         """Return the entries by which the interpreter knows the extent."""
-        return {"@t": torch.tensor(self.start), "@T": torch.tensor(self.steps), "@B": torch.tensor(self.batch)}
+        return {
+            "@t": torch.tensor(self.start),
+            "@T": torch.tensor(self.steps),
+            "@B": torch.tensor(self.batch),
+            "@seed": torch.tensor(self.seed),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +345,7 @@ class Build:
                         env[name] = env[name][: extent.steps]
             tensors = [env[name] for name in step.arguments]
             found = words[self._rows[index]] if words is not None and step.kernel.checks else None
-            library.launch(step.kernel, tensors, extent.steps, extent.batch, extent.start, found)
+            library.launch(step.kernel, tensors, extent.steps, extent.batch, extent.start, found, extent.seed)
             del tensors
             for name in step.dead:
                 del env[name]

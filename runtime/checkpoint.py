@@ -241,7 +241,7 @@ class Checkpointed(Build):
         every = self.every(extent.steps, extent.batch)
         for first in range(0, extent.steps, every):
             rows = slice(first, min(first + every, extent.steps))
-            yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, every)
+            yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, every, extent.seed)
 
     def _part(self, given: Tensors, rows: slice) -> Tensors:
         """Return what one chunk is given: its rows of inputs and gradients of outputs, and what has no rows."""

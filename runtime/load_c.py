@@ -72,6 +72,7 @@ class Library:
         batch: int,
         start: int,
         bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         """Run `kernel`.
 
@@ -82,10 +83,11 @@ class Library:
             batch: B.
             start: absolute step of the first row.
             bad: four int64 words for the first value that is not finite, or None not to look.
+            seed: of noise.
         """
         if kernel.backward not in self._halves:
             self.prepare(kernel.backward)
-        self._launchers[kernel.name](tensors, steps, batch, start, bad)
+        self._launchers[kernel.name](tensors, steps, batch, start, bad, seed)
 
 
 class _Launcher:
@@ -110,14 +112,14 @@ class _Launcher:
         )
         count = len(buffers)
         self._pointers, self._strides = ctypes.c_void_p * (count + 1), ctypes.c_int64 * (2 * count)
-        self._sizes = ctypes.c_int64 * 4
+        self._sizes = ctypes.c_int64 * 5
         pools = [n for n in kernel.graph.nodes if isinstance(n, Pool)]
         self._most = kernel.options.get("threads", 1 << 20)
         self._dense = 10_000 * kernel.options["dense"] if "dense" in kernel.options else DENSE
         self._pool = (pools[0].result.loc, kernel.options["rows"]) if pools else None
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
+        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
     ) -> None:
         if self._pool is not None and batch > self._pool[1]:
             raise TargetError(
@@ -134,7 +136,7 @@ class _Launcher:
             strides.append(tensor.stride(1) if strided > 1 else 0)
         threads = min(threads_for(steps * batch * self._width), self._most)
         arguments = (
-            self._sizes(steps, batch, start, threads),
+            self._sizes(steps, batch, start, threads, seed),
             self._pointers(*(t.data_ptr() for t in tensors), None if bad is None else bad.data_ptr()),
             self._strides(*strides),
         )

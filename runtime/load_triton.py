@@ -64,6 +64,7 @@ class Library:
         batch: int,
         start: int,
         bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         """Run `kernel` on the current stream of the tensors' device.
 
@@ -75,6 +76,7 @@ class Library:
             start: absolute step of the first row.
             bad: four int64 words for the first value that is not finite, of a stepwise kernel for each part with
                 checks, or None not to look.
+            seed: of noise.
         """
         with torch.no_grad():
             if kernel.kind == "product":
@@ -86,7 +88,7 @@ class Library:
                 _run_no_step(kernel.graph, dict(zip(kernel.arguments, tensors, strict=True)))
                 return
             with on_device(tensors):
-                self._launchers[kernel.name](tensors, steps, batch, start, bad)
+                self._launchers[kernel.name](tensors, steps, batch, start, bad, seed)
 
 
 class _Launcher:
@@ -104,7 +106,7 @@ class _Launcher:
             self._options["_device"] = 0 if interpreting() else 2 if torch.version.hip else 1
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
+        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
     ) -> None:
         plan = self._plan
         given = dict(zip(self._kernel.arguments, tensors, strict=True))
@@ -122,12 +124,13 @@ class _Launcher:
             shape = (ring.depth, *self._shape(ring, batch))
             arguments.append(torch.empty(shape, dtype=self._storage[ring.storage], device=device))
         grid = plan.grid(batch)
+        drawn = (seed,) if plan.draws else ()
         if plan.programs:
             for together in launches(plan, batch, device):
-                call = (together.arrived, bad, steps, batch, start, together.first, *self._sizes)
+                call = (together.arrived, bad, steps, batch, start, *drawn, together.first, *self._sizes)
                 self._launch(together.grid, [*arguments, *call])
         elif grid[0] * grid[1]:
-            self._launch(grid, [*arguments, bad, steps, batch, start, *self._sizes])
+            self._launch(grid, [*arguments, bad, steps, batch, start, *drawn, *self._sizes])
         for scratch, total in reductions:
             torch.sum(scratch, dim=tuple(range(scratch.dim() - total.dim())), out=total)
         for history, sequence in plan.handed:

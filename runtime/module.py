@@ -18,7 +18,16 @@ from graphc.passes import Request
 
 from . import autograd, checkpoint, online
 from .applied import apply_rules
-from .arguments import check_count, check_dtype, checked_inputs, checked_state, in_order, named_inputs, without_traces
+from .arguments import (
+    check_count,
+    check_dtype,
+    checked_inputs,
+    checked_seed,
+    checked_state,
+    in_order,
+    named_inputs,
+    without_traces,
+)
 from .asked import Compiler
 from .buffers import Arena
 from .build import Build, Key, Options
@@ -134,7 +143,7 @@ class Model(SynapseControls):
 
     def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
         """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
-        outputs, _, _ = self._execute(inputs, (), None, steps, batch_size, whole=False)
+        outputs, _, _ = self._execute(inputs, (), None, None, steps, batch_size, whole=False)
         return outputs
 
     def run(
@@ -153,7 +162,8 @@ class Model(SynapseControls):
             inputs: (T, B, N), or by name; nothing for a network without inputs.
             record: names such as "hid.v", "hid.spike", "hid.v@threshold".
             state: where to start, from an earlier run; the initial state by default.
-            seed: of the noise; no neuron has any yet.
+            seed: of noise; one of torch's default generator without it. Noise depends on the seed and the number of the
+                step: a stream of calls with one seed equals one call.
             steps: T, for a network without inputs.
             batch_size: B, for a network without inputs.
 
@@ -162,14 +172,15 @@ class Model(SynapseControls):
             GraphcError: an input has the wrong shape, dtype or device.
             NonFiniteError: a state became NaN or infinite.
         """
-        del seed
         if isinstance(record, str):
             raise GraphcError(f"record is the text {record!r}, no list of names", hint=f"record=[{record!r}]")
-        outputs, records, last = self._execute(inputs, tuple(record), state, steps, batch_size, whole=True)
+        outputs, records, last = self._execute(inputs, tuple(record), state, seed, steps, batch_size, whole=True)
         return Run(outputs, records, last)
 
-    def step(self, inputs: Any = None, state: Mapping[str, torch.Tensor] | None = None) -> tuple[Any, State]:
-        """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state."""
+    def step(
+        self, inputs: Any = None, state: Mapping[str, torch.Tensor] | None = None, *, seed: int | None = None
+    ) -> tuple[Any, State]:
+        """Advance one step: inputs (B, N) and a state to outputs (B, N) and the next state; `seed` as in `run`."""
         if state is None:
             raise GraphcError("step needs a state", hint="start with state = model.initial_state(batch_size=...)")
         named = named_inputs(self._program, inputs)
@@ -178,7 +189,7 @@ class Model(SynapseControls):
                 raise GraphcError(f"input '{name}' has shape {tuple(x.shape)}, but a step takes (B, N)")
         lead = {name: x.unsqueeze(0) if isinstance(x, torch.Tensor) else x for name, x in named.items()}
         batch = next((int(v.shape[-t]) for v, t in self._batch_axes(state)), None)
-        outputs, _, last = self._execute(lead or None, (), state, 1, batch, whole=True)
+        outputs, _, last = self._execute(lead or None, (), state, seed, 1, batch, whole=True)
         if isinstance(outputs, dict):
             return {k: v[0] for k, v in outputs.items()}, last
         return outputs[0], last
@@ -305,6 +316,7 @@ class Model(SynapseControls):
         inputs: Any,
         record: tuple[str, ...],
         state: Mapping[str, torch.Tensor] | None,
+        seed: int | None,
         steps: int | None,
         batch: int | None,
         whole: bool,
@@ -321,6 +333,8 @@ class Model(SynapseControls):
             self._serial, record, tuple(sorted(wrt)), whole, size_of(steps, batch)
         )
         ordered = in_order(states, state_names, state, carrying)
+        if self._program.streams:
+            ordered.append(checked_seed(seed))
         results: Sequence[torch.Tensor]
         if wrt or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
             results = torch.ops.graphc.run(name, steps, batch, xs, parameters, ordered)

@@ -115,7 +115,7 @@ class Stream(Build):
         every = self.every(extent.steps, extent.batch)
         for first in range(0, max(extent.steps, 1), every):
             rows = slice(first, min(first + every, extent.steps))
-            yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, extent.room)
+            yield rows, Extent(rows.stop - first, extent.batch, extent.start + first, extent.room, extent.seed)
 
     def chunk(self, given: Tensors, extent: Extent, learn: bool, onward: bool, reuse: bool) -> tuple[Tensors, Tensors]:
         """Run one chunk; return everything it made, and the states after it, traces among them.

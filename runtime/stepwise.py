@@ -48,7 +48,7 @@ class Scratch:
         buffers: by name of the StepBuffer.
         rings: rows of a history, by its name: depth + 1 of them, the row of iteration k at k % (depth + 1).
         weights: rounded to the type of the factors, by name of the parameter; empty where they are used as they are.
-        clock: the number of iterations made, T, and the absolute number of the first step.
+        clock: the number of iterations made, T, the absolute number of the first step, and where noise is drawn its seed.
         bad: four words per part with checks for the first value that is not finite.
         recorded: one step, once it has been captured.
     """
@@ -77,6 +77,7 @@ class Stepwise:
         self._plans = {p.name: plan(schedule, p) for p in kernel.parts if p.kind != "product"}
         self._functions = {name: getattr(module, name) for name in self._plans}
         self._advance = getattr(module, advance_name(kernel))
+        self._draws = any(p.draws for p in self._plans.values())
         self._options = {
             name: {**p.constants, **({} if interpreted else options(p))} for name, p in self._plans.items()
         }
@@ -93,7 +94,7 @@ class Stepwise:
         self._early = _read_before_written(kernel)
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None
+        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
     ) -> None:
         """Run all steps on the current stream of the tensors' device.
 
@@ -103,13 +104,14 @@ class Stepwise:
             batch: B.
             start: absolute step of the first row.
             bad: four int64 words per part with checks, or None not to look.
+            seed: of noise.
         """
         given = dict(zip(self.kernel.arguments, tensors, strict=True))
         device = tensors[0].device
         with self._lock:
             keeps = recordable(device) and steps >= WORTH
             scratch = self._scratch(given, batch, device, bad is not None, keeps)
-            self._begin(scratch, given, steps, start)
+            self._begin(scratch, given, steps, start, seed)
             launches = self.step(scratch, given, batch)
             if keeps:
                 self._replay(scratch, launches, steps, device)
@@ -226,12 +228,12 @@ class Stepwise:
                 for name in sorted(self._weights)
                 if given[name].dtype != narrow
             },
-            clock=torch.empty(3, dtype=torch.int64, device=device),
+            clock=torch.empty(4 if self._draws else 3, dtype=torch.int64, device=device),
             bad=torch.empty((len(self._rows), 4), dtype=torch.int64, device=device) if checks else None,
         )
 
-    def _begin(self, scratch: Scratch, given: Tensors, steps: int, start: int) -> None:
-        for word, value in zip(scratch.clock, (0, steps, start), strict=True):
+    def _begin(self, scratch: Scratch, given: Tensors, steps: int, start: int, seed: int = 0) -> None:
+        for word, value in zip(scratch.clock, (0, steps, start, seed)[: len(scratch.clock)], strict=True):
             word.fill_(value)
         if scratch.bad is not None:
             scratch.bad.zero_()

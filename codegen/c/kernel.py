@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphc.codegen.expr import Printer
 from graphc.codegen.writer import Writer
 from graphc.ir.graph import Output
-from graphc.ir.ops import ProjectTransposed
+from graphc.ir.ops import Noise, ProjectTransposed
 from graphc.ir.schedule import Kernel, Schedule
 
 from .address import Addresses, Members
@@ -41,6 +41,8 @@ class _Skeleton:
     def write(self) -> None:
         w, layout, at = self.w, self.layout, self.at
         w.line("const int64_t _T = _size[0], _B = _size[1], _start = _size[2], _threads = _size[3];")
+        if any(isinstance(n, Noise) for n in self.graph.nodes):
+            w.line("const uint64_t _seed = (uint64_t)_size[4];")
         self._arguments()
         self._constants()
         turned = self._transposes()

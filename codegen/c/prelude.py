@@ -10,6 +10,7 @@ from graphc.codegen.expr import Dialect
 from .dense import DENSE
 from .lists import LISTS
 from .math import math_text
+from .noise import noise_text
 
 _HEAD = """\
 #include <stdint.h>
@@ -265,6 +266,8 @@ def prelude(used: set[str], dialect: Dialect, options: Mapping[str, int] = Mappi
     parts = [_chosen(options) + _MACHINE, head]
     if math := math_text(used, dialect):
         parts.append(math + "\n")
+    if noise := noise_text(used):
+        parts.append(noise)
     for name, text in (LISTS | _TEXTS | DENSE).items():
         if name in used:
             parts.append(text.replace("COMPRESS", _COMPRESS_16.replace("MASK", _MASK[dialect.dtype])))

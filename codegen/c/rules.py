@@ -5,11 +5,11 @@ from __future__ import annotations
 from graphc.codegen.expr import Printer
 from graphc.ir.errors import TargetError
 from graphc.ir.node import Node
-from graphc.ir.ops import Const, Count, Map, Reset, Spike, Spread, Test, Time
+from graphc.ir.ops import Const, Count, Map, Noise, Reset, Spike, Spread, Test, Time
 
 
-def right_side(node: Node, printer: Printer) -> str:
-    """Return the C expression of the result of `node`."""
+def right_side(node: Node, printer: Printer, neuron: str = "_n") -> str:
+    """Return the C expression of the result of `node`; `neuron` is the number of its neuron in the population."""
     number = printer.dialect.number
     names = [printer.dialect.identifier(v.name) for v in node.operands]
     match node:
@@ -17,6 +17,9 @@ def right_side(node: Node, printer: Printer) -> str:
             return number(value)
         case Time(dt=dt):
             return f"({real(printer)})((double)(_start + _t)*{dt!r})"
+        case Noise(stream=stream, kind=kind):
+            printer.used.add(f"_draw_{kind}")
+            return f"({real(printer)})_draw_{kind}(_seed, _start + _t, _b0 + _r, {neuron}, {stream})"
         case Map(expr=expr):
             return printer.text(expr, node.result.loc)
         case Test(strict=strict):

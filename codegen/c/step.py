@@ -208,7 +208,7 @@ class Step:
         for value in loads:
             self.load(value.name, value, "_n" if value.type.axes else "0")
         for node in nodes:
-            self.declare(node.result, right_side(node, self.printer))
+            self.declare(node.result, right_side(node, self.printer, f"_n{self.at.n0(node.result)}"))
         for sink in sinks:
             self._store(sink, sinks)
         if checks:

@@ -11,6 +11,7 @@ from graphc.ir import (
     Const,
     History,
     Node,
+    Noise,
     Output,
     Project,
     ProjectTransposed,
@@ -25,7 +26,7 @@ from .memory import functions, label, load, store, words
 from .plan import Plan, Pointer, added, literals
 from .rules import Rules
 
-_HELD = (Read, Time, Reduce)
+_HELD = (Read, Time, Noise, Reduce)
 """Nodes that the loop provides; all others are statements of the step function."""
 
 
@@ -284,6 +285,8 @@ class KernelEmitter:
                 names[node.result] = self._read(node, u)
             elif isinstance(node, Time):
                 self._time(node, u)
+            elif isinstance(node, Noise):
+                self._noise(node, u)
         self._compute(names, u)
         self._store_rows(self.outputs, names, u)
         for s in self.sums:
@@ -314,6 +317,12 @@ class KernelEmitter:
     def _time(self, node: Time, u: int) -> None:
         step = f"tl.cast(_start + {self._row(u)}, tl.float64) * {node.dt!r}"
         self.w.line(f"{self.plan.names[node.result]} = tl.cast({step}, {self.plan.real})")
+
+    def _noise(self, node: Noise, u: int) -> None:
+        label = self.plan.sizes[node.result.type.axes[0]].removeprefix("_n_")
+        place = f"_seed, _start + {self._row(u)}, _b, _i_{label}, {node.stream}"
+        drawn = self.printer.call(f"_draw_{node.kind}", place)
+        self.w.line(f"{self.plan.names[node.result]} = {drawn}.to({self.plan.real})", note=node.result.loc)
 
     def _advance(self, names: Mapping[Value, str], u: int) -> None:
         """Write what the next iteration finds as states and histories."""

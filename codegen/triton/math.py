@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from graphc.codegen.expr import FloatType
 
 from .exchange import EXCHANGE
+from .noise import NOISE
 from .packing import PACKING
 
 _ANY = """
@@ -328,6 +329,7 @@ _SOURCES: dict[FloatType, dict[str, str]] = {
     | _parse(_PRODUCTS)
     | _parse(EXCHANGE)
     | _parse(PACKING)
+    | _parse(NOISE)
     | _parse(_FLOAT32)
     | _parse(_ANY)
     | _parse(_REPORT),
@@ -335,6 +337,7 @@ _SOURCES: dict[FloatType, dict[str, str]] = {
     | _parse(_PRODUCTS)
     | _parse(EXCHANGE)
     | _parse(PACKING)
+    | _parse(NOISE)
     | _parse(_FLOAT64)
     | _parse(_ANY)
     | _parse(_REPORT),

@@ -13,6 +13,7 @@ from graphc.ir import (
     Kernel,
     Names,
     Node,
+    Noise,
     Output,
     Precision,
     Project,
@@ -107,11 +108,17 @@ class Plan:
         return (*self.rings.values(), *self.exchanges.values(), *arrived)
 
     @property
+    def draws(self) -> bool:
+        """Whether the kernel draws random numbers."""
+        return any(isinstance(n, Noise) for n in self.kernel.graph.nodes)
+
+    @property
     def call(self) -> tuple[str, ...]:
-        """Names of what differs between calls: the steps, the samples, the first step, the first sample of a launch."""
+        """Names of what differs between calls: steps, samples, the first step, a seed, the first sample of a launch."""
         if self.kernel.strategy == "step":
             return ("_B",)
-        return ("_T", "_B", "_start", "_first") if self.programs else ("_T", "_B", "_start")
+        drawn, first = ("_seed",) if self.draws else (), ("_first",) if self.programs else ()
+        return ("_T", "_B", "_start", *drawn, *first)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """One part of a stepwise kernel: the neurons of one axis advance by one step, whose number stands in device memory.
 
-The launcher keeps three int64 words, `_clock`: how many steps were made, T, and the absolute number of the first step.
+The launcher keeps int64 words, `_clock`: how many steps were made, T, the absolute number of the first step, and a
+seed where noise is drawn.
 They, and the rows of the rings, make every launch the same, so that one recorded step can be replayed.
 """
 
@@ -36,6 +37,8 @@ class _StepEmitter(KernelEmitter):
     def _body(self) -> None:
         w = self.w
         w.line(f"{self.counter}, _T, _start = tl.load(_clock), tl.load(_clock + 1), tl.load(_clock + 2)")
+        if self.plan.draws:
+            w.line("_seed = tl.load(_clock + 3)")
         self._set_row()
         self._tiles()
         for i, pointer in self.inputs:
