@@ -14,6 +14,7 @@ from .connection import DEFAULT, Connection
 from .delay import Taps
 from .lower import evaluation_order
 from .network import Network, Population
+from .neuron import Spike
 from .plasticity import Plasticity, ThirdFactor
 
 _SPIKES = "spikes of one target are those of another up to rounding"
@@ -88,16 +89,21 @@ def _population(population: Population, dt: float, integrators: dict[str, str]) 
     for state in neuron.states:
         how = integrators.get(f"{owner}.{state.name}", "discrete-time map, as declared")
         yield f"{owner}.{state.name}", how
+    for xi in neuron.noises:
+        yield f"{owner}.{xi}", "noise, Philox4x32-10 of seed, step, sample and neuron; white in equations of ode"
     spike = neuron.spike
     if spike is None:
         return
-    at_equality = "no spike at equality" if spike.strict else "spike at equality"
-    edge = "level" if spike.edge != "rising" else "rising edge, the initial state counts as the step before the first"
-    condition = (
-        spike.condition if isinstance(spike.condition, sympy.core.relational.Relational) else f"{spike.margin} > 0"
-    )
-    yield f"{owner} threshold", f"{condition}, {edge}, {at_equality}"
-    yield f"{owner} surrogate", repr(spike.surrogate)
+    if spike.escape is not None:
+        yield f"{owner} threshold", f"none: a spike with probability 1 - exp(-rate dt), rate = {spike.escape} per ms"
+        yield (
+            f"{owner} surrogate",
+            "the derivative of the probability"
+            if spike.condition is None
+            else (f"{spike.surrogate!r} of {spike.margin}"),
+        )
+    else:
+        yield from _threshold(owner, spike)
     if neuron.reset:
         jumps = [
             f"{s} -> {e}{' (detached)' if s in spike.detached else ' (attached)'}" for s, e in neuron.reset.items()
@@ -106,6 +112,17 @@ def _population(population: Population, dt: float, integrators: dict[str, str]) 
     else:
         yield f"{owner} reset", "none"
     yield f"{owner} refractory", _refractory(population, dt)
+
+
+def _threshold(owner: str, spike: Spike) -> Iterable[tuple[str, str]]:
+    """Yield when a spike is certain, and what stands for its derivative."""
+    at_equality = "no spike at equality" if spike.strict else "spike at equality"
+    edge = "level" if spike.edge != "rising" else "rising edge, the initial state counts as the step before the first"
+    condition = (
+        spike.condition if isinstance(spike.condition, sympy.core.relational.Relational) else f"{spike.margin} > 0"
+    )
+    yield f"{owner} threshold", f"{condition}, {edge}, {at_equality}"
+    yield f"{owner} surrogate", repr(spike.surrogate)
 
 
 def _refractory(population: Population, dt: float) -> str:

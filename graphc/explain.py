@@ -10,10 +10,12 @@ from graphc.ir import (
     Const,
     Count,
     DelayedSynapses,
+    Diffusion,
     Graph,
     Kernel,
     Map,
     Node,
+    Noise,
     Parameter,
     Place,
     Pool,
@@ -129,6 +131,8 @@ def right_hand_side(node: Node) -> str:
             return repr(value)
         case Time():
             return "time of the step in ms"
+        case Noise(kind=kind, stream=stream):
+            return f"{kind} random number, stream {stream}"
         case Test(strict=strict):
             return f"{names[0]} {'>' if strict else '>='} 0"
         case Spike(strict=strict):
@@ -163,6 +167,8 @@ def right_hand_side(node: Node) -> str:
         case Propagator(row=row, column=column, forcing=forcing):
             what = "response" if forcing else "exponential"
             return f"{what} [{row}, {column}] of the linear block of {', '.join(names)}"
+        case Diffusion(row=row, column=column):
+            return f"factor [{row}, {column}] of the covariance that noise leaves, of {', '.join(names)}"
     return f"{type(node).__name__}({', '.join(names)})"
 
 

@@ -63,7 +63,7 @@ class Spike:
 
     @property
     def margin(self) -> sympy.Expr:
-        """What is above 0 where the condition holds, the argument of the surrogate; of an escape rate alone the rate."""
+        """What is above 0 where the condition holds, the argument of the surrogate; the rate where that is all."""
         match self.condition:
             case None:
                 return self.escape

@@ -12,6 +12,7 @@ import torch
 from .errors import VerifyError
 from .evaluate import evaluate, gathered_noise, matrix_exp
 from .graph import Graph, History
+from .interpret_noise import normal, philox, uniform
 from .interpret_synapses import prepare, run_delayed, run_synapses, spread_side
 from .node import Node, Value
 from .ops import (
@@ -36,7 +37,6 @@ from .ops import (
     Time,
     Via,
 )
-from .philox import normal, philox, uniform
 from .program import Program, Region
 from .synapses import DelayedSynapses, Place, Synapses, Take, Total
 
@@ -58,8 +58,8 @@ def interpret(
 
     Args:
         program: a program after `discretize`.
-        tensors: parameters, inputs (T, B, N), initial states by name, the number of the first step "@t" and the "@seed" of noise. With
-            `backward`, also what the forward half wrote and the gradients of its outputs.
+        tensors: parameters, inputs (T, B, N), initial states by name, the number of the first step "@t" and the seed
+            of noise "@seed". With `backward`, also what the forward half wrote and the gradients of its outputs.
         mode: dtype and relaxation.
         backward: run the backward regions, else the others.
     """
@@ -272,7 +272,7 @@ class _Step:
 
     def _noise(self, node: Noise) -> torch.Tensor:
         batch, neurons = (torch.arange(n, device=self._device()) for n in self.shape(node.result))
-        words = philox(int(self.env["@seed"]), self.step, batch[:, None], neurons, node.stream)
+        words = philox(int(self.env.get("@seed", 0)), self.step, batch[:, None], neurons, node.stream)
         return (normal(words) if node.kind == "normal" else uniform(words)).to(self.mode.dtype)
 
     def _reduce(self, node: Reduce, arg: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,7 @@ class Time(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Noise(Node):
-    """One random number per sample and neuron, by ``graphc.ir.philox`` from the seed, the step and the `stream`.
+    """A random number per sample and neuron: by ``graphc.ir.interpret_noise`` from seed, step and `stream`.
 
     It is the same wherever and however often it is drawn: in a block, a stream of steps, the backward half.
     """

@@ -48,7 +48,7 @@ def plain(state: sympy.Symbol, diffusion: Diffusions, spread: sympy.Expr) -> sym
 
 
 def growing(h: float, slope: sympy.Expr) -> sympy.Expr:
-    """Return the standard deviation of the noise that ``dx = a x dt + dW`` gathers in h, ``sqrt((e^(2 a h) - 1)/(2 a))``.
+    """Return the standard deviation of what ``dx = a x dt + dW`` gathers in h, ``sqrt((e^(2 a h) - 1)/(2 a))``.
 
     Source:
         Gillespie (1996), Phys. Rev. E 54, 2084-2091: exact update of the Ornstein-Uhlenbeck process.

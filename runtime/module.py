@@ -141,9 +141,11 @@ class Model(SynapseControls):
         super()._apply(fn, recurse)
         return self
 
-    def forward(self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None) -> Any:
-        """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several."""
-        outputs, _, _ = self._execute(inputs, (), None, None, steps, batch_size, whole=False)
+    def forward(
+        self, inputs: Any = None, *, steps: int | None = None, batch_size: int | None = None, seed: int | None = None
+    ) -> Any:
+        """Return the outputs (T, B, N) for inputs (T, B, N); dicts by name where there are several. Seed: `run`."""
+        outputs, _, _ = self._execute(inputs, (), None, seed, steps, batch_size, whole=False)
         return outputs
 
     def run(

@@ -48,7 +48,7 @@ class Scratch:
         buffers: by name of the StepBuffer.
         rings: rows of a history, by its name: depth + 1 of them, the row of iteration k at k % (depth + 1).
         weights: rounded to the type of the factors, by name of the parameter; empty where they are used as they are.
-        clock: the number of iterations made, T, the absolute number of the first step, and where noise is drawn its seed.
+        clock: the number of iterations made, T, the absolute number of the first step; and a seed where noise is drawn.
         bad: four words per part with checks for the first value that is not finite.
         recorded: one step, once it has been captured.
     """

@@ -1,9 +1,10 @@
 """Kernels in C.
 
 Every kernel is a function ``void name(const int64_t *size, void *const *p, const int64_t *stride)``: sizes T, B, the
-absolute first step, the number of threads and the seed of noise; pointers to `kernel.arguments` and to the four words for the first value
-that is not finite; two strides per argument, of time and batch (or depth and batch of a history), in elements. Sizes of
-populations are constants of the text. An event-driven product has a companion ``name_density``: the loader asks it.
+absolute first step, the number of threads and the seed of noise; pointers to `kernel.arguments` and to the four words
+for the first value that is not finite; two strides per argument, of time and batch (or depth and batch of a history),
+in elements. Sizes of populations are constants of the text. An event-driven product has a companion ``name_density``:
+the loader asks it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The C functions of random numbers: `graphc.ir.philox` over again, operation by operation, so that bits agree."""
+"""The C functions of random numbers: `graphc.ir.interpret_noise` again, operation by operation, so that bits agree."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ def right_side(node: Node, printer: Printer, neuron: str = "_n") -> str:
             return number(value)
         case Time(dt=dt):
             return f"({real(printer)})((double)(_start + _t)*{dt!r})"
-        case Noise(stream=stream, kind=kind):
-            printer.used.add(f"_draw_{kind}")
-            return f"({real(printer)})_draw_{kind}(_seed, _start + _t, _b0 + _r, {neuron}, {stream})"
+        case Noise(stream=stream):
+            printer.used.add(f"_draw_{node.kind}")
+            return f"({real(printer)})_draw_{node.kind}(_seed, _start + _t, _b0 + _r, {neuron}, {stream})"
         case Map(expr=expr):
             return printer.text(expr, node.result.loc)
         case Test(strict=strict):

@@ -1,4 +1,4 @@
-"""Triton functions of random numbers: `graphc.ir.philox` over again, operation by operation, so that bits agree."""
+"""Triton functions of random numbers: `graphc.ir.interpret_noise` again, operation by operation: bits agree."""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ def _population(run: Recorded, population: Population) -> list[Row]:
     neuron = population.neuron
     names = {s: f"{population.name}.{s.name}" for s in neuron.ode}
     why = ""
-    if any(e.atoms(previous) for e in neuron.ode.values()):
+    if any(e.atoms(gs.Noise) for e in neuron.ode.values()):
+        why = "the equations are stochastic"
+    elif any(e.atoms(previous) for e in neuron.ode.values()):
         why = "the equations read earlier steps"
     elif any(e.has(gs.dt) for e in neuron.ode.values()):
         why = "the equations read dt"

@@ -139,6 +139,8 @@ class _Step:
     def findings(self) -> Iterator[_Finding]:
         """Yield states before the reset, spikes, states after it, and what leaves."""
         name, neuron = self.population.name, self.neuron
+        if neuron.noises:
+            raise NotCovered(f"noise '{neuron.noises[0]}' is drawn inside the kernels")
         held = self.refractory()
         late = {s: self.run.delayed(self.recorded(s.name), 1, self.begin[s]) for s in neuron.states}
         for s, value in self.moved(late, held).items():
@@ -147,7 +149,10 @@ class _Step:
         env = self.fixed | {s: self.recorded(self.before_reset(s)) for s in neuron.states}
         threshold = env
         if self.z is not None:
-            yield _Finding(f"{name}.spike", self.z, self.fires(env, held))
+            if neuron.escapes:
+                yield _Finding(f"{name}.spike", why="spikes are drawn at random")
+            else:
+                yield _Finding(f"{name}.spike", self.z, self.fires(env, held))
             threshold = env | {gs.spike: self.z}
             for s, e in neuron.reset.items():
                 jumped = np.where(self.z > 0, self.value(e, threshold), env[s])

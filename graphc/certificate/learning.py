@@ -27,7 +27,7 @@ from graphc.passes.localize import Localize
 from graphc.symbols import Signal
 
 from .recorded import Recorded
-from .reference import shown
+from .reference import SEED, shown
 from .table import Certificate, Row, not_applicable
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _gradients(
     if len(inputs) == 1:
         (inputs,) = inputs.values()
     sizes: dict[str, Any] = {} if run.inputs else {"steps": steps, "batch_size": batch}
-    done = model.run(inputs if run.inputs else None, state=state, **sizes)
+    done = model.run(inputs if run.inputs else None, state=state, seed=SEED, **sizes)
     outputs = done.output.values() if isinstance(done.output, dict) else (done.output,)
     loss = torch.zeros((), dtype=torch.float64)
     for number, y in enumerate(outputs):

@@ -17,7 +17,7 @@ from graphc.network import Network, Population
 from graphc.records import signals
 
 from .declared_step import parameter_arrays
-from .reference import Call, by_name, first_step, observed, start_of
+from .reference import SEED, Call, by_name, first_step, observed, start_of
 from .walk import Array, walk
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def record(model: Model, call: Call, steps: int, batch: int) -> Recorded:
         tensors = dict(zip((p.name for p in program.parameters), read_parameters(twin, program), strict=True))
         given = {n: x.detach().to("cpu", torch.float64) for n, x in by_name(model, call.inputs).items()}
         env = {**tensors, **given, "@t": first_step(call.state), "@T": torch.tensor(steps), "@B": torch.tensor(batch)}
+        env["@seed"] = torch.tensor(SEED)
         done = interpret(program, env | start_of(program, tensors, call.state, batch))
     return Recorded(
         network,

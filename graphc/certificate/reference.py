@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphc.runtime import Model
 
 CONDITION = "@condition"
+SEED = 0  # of noise, in every run that is compared with another
 SMALL = 1 << 22  # products of a step, below which one thread is faster than several
 
 
@@ -103,7 +104,7 @@ def run_target(model: Model, call: Call, records: Sequence[str]) -> Traces:
     """Run `model`; what learning rules write into its parameters is taken back."""
     given = _leaves(call.inputs)
     kept = [(t, t.detach().clone(), t.grad) for t in (*model.parameters(), *model.buffers())]
-    run = model.run(given, record=records, state=call.state, steps=call.steps, batch_size=call.batch)
+    run = model.run(given, record=records, state=call.state, seed=SEED, steps=call.steps, batch_size=call.batch)
     for tensor, value, gradient in kept:
         tensor.data.copy_(value)
         tensor.grad = gradient
@@ -114,9 +115,9 @@ def call_target(model: Model, call: Call) -> Traces:
     """Call `model` as training does: no records, no final state."""
     given = _leaves(call.inputs)
     if call.state is not None:
-        run = model.run(given, state=call.state, steps=call.steps, batch_size=call.batch)
+        run = model.run(given, state=call.state, seed=SEED, steps=call.steps, batch_size=call.batch)
         return Traces(_outputs(model, run.output, {}), _all_leaves(model, given), run.state)
-    output = model(given, steps=call.steps, batch_size=call.batch)
+    output = model(given, steps=call.steps, batch_size=call.batch, seed=SEED)
     return Traces(_outputs(model, output, {}), _all_leaves(model, given), {})
 
 
@@ -174,6 +175,7 @@ def run_reference(
     parameters = dict(zip((p.name for p in program.parameters), read_parameters(twin, program), strict=True))
     given = {n: x.detach().to("cpu", dtype).requires_grad_() for n, x in by_name(model, call.inputs).items()}
     env = {**parameters, **given, "@t": first_step(call.state), "@T": torch.tensor(steps), "@B": torch.tensor(batch)}
+    env["@seed"] = torch.tensor(SEED)
     env |= start_of(program, parameters, call.state, batch)
     with few_threads(compiler.network, batch):
         done = interpret(program, env, Mode(dtype))
@@ -182,7 +184,7 @@ def run_reference(
         # What stays in a population over time but goes on within a step is no autograd graph: the reference target's.
         twin._target = "reference"
         named = given if len(given) > 1 else next(iter(given.values()), None)
-        run = twin.run(named, record=tuple(records), state=call.state, steps=steps, batch_size=batch)
+        run = twin.run(named, record=tuple(records), state=call.state, seed=SEED, steps=steps, batch_size=batch)
         outputs = (
             run.output if isinstance(run.output, dict) else dict.fromkeys(compiler.lowered(()).outputs, run.output)
         )

@@ -18,7 +18,7 @@ from .declared import check_declared
 from .derivative import check_derivative
 from .learning import check_learning
 from .recorded import record
-from .reference import Call, Traces, batch_of, few_threads, observed, run_reference, spiking
+from .reference import SEED, Call, Traces, batch_of, few_threads, observed, run_reference, spiking
 from .table import Certificate, Row
 from .targets import Available
 
@@ -126,6 +126,7 @@ def _length(asked: Asked, model: Model, targets: Sequence[Available]) -> tuple[i
         run = probe.run(
             inputs,
             record=[f"{n}.spike" for n in names],
+            seed=SEED,
             steps=None if given else asked.steps,
             batch_size=None if given else asked.batch,
         )

@@ -79,6 +79,10 @@ class Membrane:
             message = f"neuron '{population.neuron.name}' of '{population.name}' has no state '{state}'"
             raise DeclarationError(message, loc.entry("state"), hint)
         self.state = state or states[0]
+        if population.neuron.noises:
+            hint = "give weights, or leave the noise out while they are chosen"
+            message = f"the membrane of '{population.name}' has noise of its own, which no initialisation counts"
+            raise DeclarationError(message, loc, hint)
         self.inputs = [i.name for i in population.neuron.inputs]
         self.mode = Mode(torch.float64)
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -242,5 +246,5 @@ def _silent(neuron: Neuron) -> Neuron:
         return neuron
     silent = copy.copy(neuron)
     condition = sympy.Gt(neuron.spike.margin - sympy.Float(FAR), 0)
-    silent.__dict__["spike"] = replace(neuron.spike, condition=condition)
+    silent.__dict__["spike"] = replace(neuron.spike, condition=condition, escape=None)
     return silent

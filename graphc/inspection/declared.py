@@ -41,7 +41,13 @@ def _population(population: Population) -> Iterator[Equation]:
         yield _next(owner, state, expr, neuron.loc_of("update", state))
     for state, expr in neuron.receive.items():
         yield _jump(owner, "receive", state, expr, neuron.loc_of("receive", state))
-    if neuron.spike is not None:
+    if neuron.escapes:
+        rate = neuron.spike.escape  # type: ignore[union-attr]
+        yield Equation(
+            "declared", owner, "spike", f"spike with the rate {rate} per ms",
+            text("spike with the rate ") + _TEX.expression(rate) + text(" per ms"), Where.of(neuron.loc_of("escape")),
+        )  # fmt: skip
+    elif neuron.spike is not None:
         condition = neuron.spike.condition
         if not isinstance(condition, sympy.core.relational.Relational):
             condition = sympy.Gt(condition, 0)

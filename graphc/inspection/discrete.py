@@ -9,8 +9,10 @@ from graphc.ir import (
     C,
     Const,
     Count,
+    Diffusion,
     Map,
     Node,
+    Noise,
     Outer,
     Pool,
     Program,
@@ -76,6 +78,8 @@ def latex(node: Node, naming: Naming) -> str:
             return repr(value)
         case Time():
             return r"t\,\Delta t"
+        case Noise(kind=kind):
+            return rf"\mathcal{{{'N' if kind == 'normal' else 'U'}}}(0, 1)"
         case Test(strict=strict):
             return rf"\left[{names[0]} {_above(strict)} 0\right]"
         case Spike(strict=strict, derivative=derivative):
@@ -107,4 +111,6 @@ def latex(node: Node, naming: Naming) -> str:
         case Propagator(row=row, column=column, forcing=forcing):
             what = r"h\,\varphi_1(h A)" if forcing else r"\exp(h A)"
             return rf"{what}_{{{row}{column}}} \quad {text('of ')} {', '.join(names)}"
+        case Diffusion(row=row, column=column):
+            return rf"L_{{{row}{column}}} \quad {text('of ')} {', '.join(names)}"
     return rf"\operatorname{{{type(node).__name__}}}\left({', '.join(names)}\right)"

@@ -62,8 +62,12 @@ class _Recognition:
 
     def _check_spiking(self) -> None:
         spike = self.neuron.spike
+        if self.neuron.noises:
+            self.refuse(f"it has the noise '{self.neuron.noises[0]}'")
         if spike is None:
             return
+        if spike.escape is not None:
+            self.refuse("its spikes are random (escape=)")
         if not spike.strict:
             self.refuse(f"it spikes at equality, {spike.condition}", "NIR's neurons spike above the threshold: use >")
         if spike.edge == "rising":

@@ -66,7 +66,7 @@ def respond(name: str, sizes: Sequence[float], duration: float, start: float = 0
     given[first::every] = torch.tensor(sizes, dtype=torch.float32)[:, None]
     spikes = ["unit.spike"] * (neuron.spike is not None)
     records = [f"unit.{s.name}" for s in neuron.states] * states + spikes
-    run = gc.compile(net, learn=None, target=target()).run(given, record=records)
+    run = gc.compile(net, learn=None, target=target()).run(given, record=records, seed=0)
     found = {n: r.detach()[:, :, 0].double().numpy() for n, r in run.records.items()}
     output = run.output.detach()[:, :, 0].double().numpy()
     return Response(
@@ -145,7 +145,7 @@ def plane(name: str, response: Response) -> Plane:
     flow, rest = (
         tuple(_on(_rate(neuron, s, drive.dt), neuron, grid, size) for s in (first, second)) for size in (held, 0.0)
     )
-    margin = None if neuron.spike is None else _on(_now(neuron.spike.margin), neuron, grid, held)
+    margin = None if neuron.spike is None or neuron.escapes else _on(_now(neuron.spike.margin), neuron, grid, held)
     return Plane(x, y, (flow[0], flow[1]), (rest[0], rest[1]), margin)
 
 
@@ -182,6 +182,16 @@ def phase_line(name: str, response: Response) -> Line:
     sizes = {"driven": drive.size, "at rest": 0.0} if drive.kind == "held" else {"between jumps": 0.0}
     rate = _rate(neuron, state, drive.dt)
     return Line(x, {label: _on(rate, neuron, {state.name: x}, size) for label, size in sizes.items()})
+
+
+def hazard(name: str, response: Response) -> Line:
+    """Return the escape rate of a neuron over its first state, the others where they were at first."""
+    neuron = ALL[name]
+    assert neuron.spike is not None
+    x = _around(response.states[neuron.states[0].name])
+    rest = {s.name: np.full_like(x, response.states[s.name][0, 0]) for s in neuron.states[1:]}
+    rate = _on(_now(neuron.spike.escape), neuron, rest | {neuron.states[0].name: x}, 0.0)
+    return Line(x, {"rate": rate})
 
 
 def _around(values: Array) -> Array:

@@ -54,7 +54,10 @@ def _of_neuron(neuron: Neuron) -> Iterable[Equation]:
     yield from (_derivative(state, e) for state, e in neuron.ode.items())
     yield from _changes("", neuron.update, "->")
     yield from (_equation("", f"{name} =", rf"{name} =", e) for name, e in neuron.let.items())
-    if neuron.spike is not None:
+    if neuron.escapes:
+        rate = neuron.spike.escape  # type: ignore[union-attr]
+        yield _equation("", "spike with rate", r"\text{spike with rate }", rate)
+    elif neuron.spike is not None:
         rising = "spike where it becomes true that" if neuron.spike.edge == "rising" else "spike where"
         yield _equation("", rising, rf"\text{{{rising} }}", neuron.spike.condition)
     yield from _changes(SPIKE, neuron.reset, "->")

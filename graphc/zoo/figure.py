@@ -11,7 +11,7 @@ from graphc.ir import GraphcError
 from graphc.neuron import Neuron
 
 from . import ALL, RULES
-from .characterise import Line, Response, curve, phase_line, plane, respond, surrogate
+from .characterise import Line, Response, curve, hazard, phase_line, plane, respond, surrogate
 from .drives import DRIVES
 from .texts import texts
 from .window import window
@@ -68,6 +68,8 @@ def _neuron(figure: Any, name: str) -> None:
     _curve(top, name)
     if len(neuron.states) == 2:
         _plane(bottom, name, response)
+    elif neuron.escapes:
+        _hazard(bottom, name, response)
     elif neuron.spike is not None:
         _surrogate(bottom, name)
     else:
@@ -157,6 +159,14 @@ def _surrogate(panel: Any, name: str) -> None:
     panel.set_xlabel(f"c = {neuron.spike.margin}" + (f" ({unit})" if unit else ""))
     panel.set_ylabel("dz/dc")
     panel.set_title(f"surrogate derivative: {neuron.spike.surrogate}", fontsize=9)
+
+
+def _hazard(panel: Any, name: str, response: Response) -> None:
+    neuron, found = ALL[name], hazard(name, response)
+    panel.semilogy(found.x, found.curves["rate"], color=BLUE, linewidth=1.2)
+    panel.set_xlabel(_with_unit(neuron, neuron.states[0].name))
+    panel.set_ylabel("expected spikes per ms")
+    panel.set_title("escape rate, other states at rest", fontsize=9)
 
 
 def _phase_line(panel: Any, name: str, found: Line) -> None:
