@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .delay import LearnedDelay
     from .distributions import Exponential, LogNormal, Normal, Uniform
     from .functions import clip, exprel, relu, sigmoid, softplus, where
+    from .likelihood import log_likelihood
     from .network import Network
     from .neuron import Neuron, Refractory, Spike
     from .plasticity import Plasticity
@@ -91,6 +92,7 @@ __all__ = [
     "input",
     "inputs",
     "learn",
+    "log_likelihood",
     "nir",
     "noise",
     "param",
@@ -124,6 +126,7 @@ _SOURCES = {
     "graphc.delay": ("LearnedDelay",),
     "graphc.distributions": ("Exponential", "LogNormal", "Normal", "Uniform"),
     "graphc.functions": ("clip", "exprel", "relu", "sigmoid", "softplus", "where"),
+    "graphc.likelihood": ("log_likelihood",),
     "graphc.network": ("Network",),
     "graphc.neuron": ("Neuron", "Refractory", "Spike"),
     "graphc.plasticity": ("Plasticity",),

@@ -205,7 +205,7 @@ class Lowering:
 
     def drawn(self, owner: str, name: str, kind: Literal["normal", "uniform"], loc: Loc | None = None) -> Value:
         """Return a random number per sample and neuron of a population."""
-        result = self.block.names.value(f"{owner}.{name}", Type("real", True, (self.axis[owner],)), loc=loc)
+        result = self.block.names.value(f"{owner}.{name}_drawn", Type("real", True, (self.axis[owner],)), loc=loc)
         return self.block.add(Noise(result=result, stream=self.streams[owner, name], kind=kind))
 
     def read(self, name: str, type: Type, delay: int, before: Value | None, hint: str) -> Value:
@@ -269,7 +269,8 @@ class Lowering:
         neuron, block, owner = population.neuron, self.start, population.name
         axis = self.axis[owner]
         env: dict[sympy.Basic, Value] = {gs.t: block.const(0.0)}
-        env |= {i: env[gs.t] for i in (*neuron.inputs, *neuron.noises)} | {gs.spike: env[gs.t]}
+        nothing = (*neuron.inputs, *neuron.noises, gs.spike, gs.refractory)
+        env |= dict.fromkeys(nothing, env[gs.t])
         env |= {p: self.parameter(block, owner, p.name) for p in neuron.parameters}
         todo = dict(population.init)
         for _ in range(len(todo) + 1):

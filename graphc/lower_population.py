@@ -81,6 +81,8 @@ class PopulationStep:
             final |= self._reset(threshold, z)
             final[gs.spike] = z
         before = threshold if z is None else {**threshold, gs.spike: z}
+        if self.refractory is not None:
+            final[gs.refractory] = before[gs.refractory] = self.refractory
         output = self.scope.value(neuron.output, final, "output", before, neuron.loc_of("output", 0))
         output = block.spread(output, Type(output.type.dtype, True, (self.axis,)))
         self._finish(current, final, z, count, output)

@@ -109,6 +109,7 @@ class Parameter(Named):
 
 
 t, dt, spike, weight = (Reserved(name) for name in ("t", "dt", "spike", "weight"))
+refractory = Reserved("refractory")  # 1 while a neuron cannot spike; for outputs that graphc itself makes
 
 
 def state(name: str, *, shape: Any = None, on: Any = None) -> State:

@@ -147,6 +147,7 @@ class _Step:
             signal = self.before_reset(s)
             yield _Finding(f"{name}.{signal}", self.recorded(signal), value)
         env = self.fixed | {s: self.recorded(self.before_reset(s)) for s in neuron.states}
+        env |= {} if held is None else {gs.refractory: held.astype(float)}
         threshold = env
         if self.z is not None:
             if neuron.escapes:
