@@ -138,9 +138,9 @@ class Dimensions:
 
     def _power(self, e: Any) -> Form | None:
         base, exponent = e.args
-        if exponent.is_Rational:
-            form = self.of(base)
-            return None if form is None else self._reduce(form ** Fraction(int(exponent.p), int(exponent.q)))
+        if exponent.is_Rational or exponent.is_Float:  # x**0.5 is a square root
+            form, power = self.of(base), Fraction(float(exponent)).limit_denominator(1000)
+            return None if form is None else self._reduce(form**power)
         for arg in (base, exponent):
             self._demand_number(arg, f"'{e}' is a power and takes dimensionless parts")
         return Form()

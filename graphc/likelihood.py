@@ -17,7 +17,7 @@ from .symbols import Input, dt, refractory
 
 
 def log_likelihood(neuron: Neuron, observed: str = "observed") -> Neuron:
-    """Return `neuron` made to spike where a recording did, with the logarithm of the probability of each step as output.
+    """Return `neuron` made to spike where a recording did; its output is the log-probability of every step.
 
     The new neuron has one input more, the observed spikes: feed it 0 and 1 (T, B, N) by a connection with
     ``connectivity=gc.OneToOne(), weight=1.0, learn=False``. Its states take the path that those spikes lead to, and its

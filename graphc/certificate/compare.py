@@ -150,7 +150,7 @@ class _Comparison:
         rounded = self.gradients[3] or [None] * len(found)
         for name, a, b, r in zip(self.target.leaves, found, self.gradients[0], rounded, strict=bool(found)):
             if a is None or b is None:
-                rows.append(Row(name, what, "none", a is None and (b is None or not b.any())))
+                rows.append(Row(name, what, "none", not any(g.any() for g in (a, b) if g is not None)))
                 continue
             scale, most = float(b.abs().max()), float((a.cpu().double() - b).abs().max())
             text, strict = f"differs by {most:.1e}, largest {scale:.1e}", GRADIENTS[self.kind] * scale
