@@ -41,6 +41,7 @@ NOT_COMPARED = (
     *("test_cli_verify", "test_planted_faults", "test_cli_tune"),
     *("test_cli_inspect", "test_inspect_page", "test_override"),
     *("test_autograd_op", "test_checkpoint", "test_footprint", "test_state"),
+    *("test_escape", "test_noise"),
 )
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -21,6 +21,7 @@ from .plasticity import BCM, BennaFusi, EProp, Oja, SuperSpikeRule, TsodyksMarkr
 from .quadratic import QIF, Theta
 from .rate import CTRNN
 from .stdp import CalciumRule, InhibitorySTDP, PairSTDP, RewardSTDP, TripletSTDP, VoltageSTDP
+from .stochastic import GIF, SRM0, NoisyLIF, OrnsteinUhlenbeck
 
 ALL: dict[str, Neuron] = {
     neuron.name: neuron
@@ -42,6 +43,10 @@ ALL: dict[str, Neuron] = {
         MorrisLecar,
         FitzHughNagumo,
         CTRNN,
+        NoisyLIF,
+        OrnsteinUhlenbeck,
+        GIF,
+        SRM0,
     )
 }
 """Every neuron of the zoo by name."""
@@ -71,11 +76,13 @@ __all__ = [
     "BCM",
     "CTRNN",
     "EIF",
+    "GIF",
     "IZHIKEVICH_CLASSES",
     "LI",
     "LIF",
     "QIF",
     "RULES",
+    "SRM0",
     "AdEx",
     "AdaptiveThreshold",
     "AlphaLIF",
@@ -90,7 +97,9 @@ __all__ = [
     "Izhikevich",
     "IzhikevichPublished",
     "MorrisLecar",
+    "NoisyLIF",
     "Oja",
+    "OrnsteinUhlenbeck",
     "PairSTDP",
     "RewardSTDP",
     "SuperSpikeRule",

@@ -217,7 +217,7 @@ def _on(e: Any, neuron: gc.Neuron, grid: dict[str, Array], size: float) -> Array
     """Return `e` on a grid of states; the first input is `size`, the others 0."""
     shape = next(iter(grid.values())).shape
     fixed = {p.name: p.default for p in neuron.parameters}
-    inputs = {i.name: size if i == neuron.inputs[0] else 0.0 for i in neuron.inputs}
+    inputs = {i.name: size if i == neuron.inputs[0] else 0.0 for i in (*neuron.inputs, *neuron.noises)}
     known = {n: np.broadcast_to(np.asarray(v, float), shape) for n, v in (fixed | inputs).items()}
     return np.broadcast_to(_evaluate(e, known | grid), shape)
 

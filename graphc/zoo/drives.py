@@ -50,6 +50,10 @@ DRIVES: dict[str, Drive] = {
     "MorrisLecar": Drive(0.05, 500, 120.0, "held"),
     "FitzHughNagumo": Drive(0.05, 200, 0.5, "held"),
     "CTRNN": Drive(0.1, 100, 1.0, "held"),
+    "NoisyLIF": Drive(0.1, 500, 14.0, "held"),
+    "OrnsteinUhlenbeck": Drive(0.1, 200, 200.0, "held"),
+    "GIF": Drive(0.1, 500, 120.0, "held"),
+    "SRM0": Drive(0.5, 500, 10.0, "volley"),
 }
 
 INPUTS, NEURONS, RATE = 64, 64, 0.05

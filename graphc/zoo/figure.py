@@ -66,10 +66,10 @@ def _neuron(figure: Any, name: str) -> None:
     )
     top, bottom = right.subplots(2, 1)
     _curve(top, name)
-    if len(neuron.states) == 2:
-        _plane(bottom, name, response)
-    elif neuron.escapes:
+    if neuron.escapes:
         _hazard(bottom, name, response)
+    elif len(neuron.states) == 2:
+        _plane(bottom, name, response)
     elif neuron.spike is not None:
         _surrogate(bottom, name)
     else:
@@ -99,7 +99,7 @@ def _by_unit(neuron: Neuron) -> list[list[str]]:
 def _states(panel: Any, neuron: Neuron, names: list[str], response: Response) -> None:
     for name, color in zip(names, (BLUE, ORANGE, GREEN), strict=False):
         panel.plot(response.time, response.states[name][:, 0], color=color, linewidth=1.0, label=name)
-    panel.set_ylabel(_with_unit(neuron, names[0], ", ".join(names)))
+    panel.set_ylabel(_with_unit(neuron, names[0]) if len(names) == 1 else unit_of(neuron, names[0]))
     if len(names) > 1:
         panel.legend(fontsize=7, loc="upper right", frameon=False)
 
