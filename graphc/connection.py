@@ -18,7 +18,7 @@ from .dimensions import quantities
 from .distributions import Distribution
 from .names import did_you_mean
 from .records import signals
-from .symbols import Parameter, Signal, dt, pre, weight
+from .symbols import Noise, Parameter, Signal, dt, pre, weight
 from .values import Value, is_array, measure
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ class Connection:
         """What it reads of its two ends, in `transmit` and in its rule."""
         sent = {s for e in self.transmit.values() for s in e.atoms(Signal)}
         return sent | (self.rule.signals if self.rule is not None else set())
+
+    @property
+    def noises(self) -> tuple[Noise, ...]:
+        """The random numbers that a synapse draws at every step, in `transmit`."""
+        return tuple(sorted({s for e in self.transmit.values() for s in e.atoms(Noise)}, key=str))
 
     def records(self, signal: str) -> bool:
         """Whether `signal` changes in a run, so that it can be recorded."""
@@ -163,6 +168,8 @@ def lower_transmit(
 
 
 def _check_symbol(s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc, rule: Plasticity | None = None) -> None:
+    if isinstance(s, Noise):
+        return
     if s in (weight, dt) or (rule is not None and s in (*rule.states, *rule.parameters)):
         return
     if isinstance(s, Parameter):
@@ -181,7 +188,7 @@ def _check_symbol(s: sympy.Basic, source: Any, sink: Any, label: str, loc: Loc, 
             hint = did_you_mean(s.signal, known) or f"there are {', '.join(known)}"
             raise DeclarationError(f"the {side} '{end.name}' of {label} has no signal '{s.signal}'", loc, hint)
         return
-    hint = 'a synapse reads gc.weight, gc.pre(...), gc.post(...) and parameters per="synapse"'
+    hint = 'a synapse reads gc.weight, gc.pre(...), gc.post(...), gc.noise(...) and parameters per="synapse"'
     raise DeclarationError(f"transmit of {label} reads '{s}'", loc, hint)
 
 

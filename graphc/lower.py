@@ -28,6 +28,7 @@ from graphc.ir import (
     initial,
 )
 from graphc.ir.program import Applied, during
+from graphc.passes.diffusion import SUBSTREAM
 
 from . import symbols as gs
 from .block import Block, Past, Signals
@@ -80,9 +81,10 @@ def axes_of(network: Network) -> dict[str, str]:
 
 
 def streams_of(network: Network) -> dict[tuple[str, str], int]:
-    """Return the number of every source of noise, by population and name, in the order of declaration."""
+    """Return the number of every source of noise, by its owner and name: populations first, as they were declared."""
     found = [(p.name, n.name) for p in network.populations.values() for n in p.neuron.noises]
     found += [(p.name, "spike") for p in network.populations.values() if p.neuron.escapes]
+    found += [(c.name, n.name) for c in network.connections.values() for n in c.noises]
     return {key: number for number, key in enumerate(found)}
 
 
@@ -205,8 +207,21 @@ class Lowering:
 
     def drawn(self, owner: str, name: str, kind: Literal["normal", "uniform"], loc: Loc | None = None) -> Value:
         """Return a random number per sample and neuron of a population."""
-        result = self.block.names.value(f"{owner}.{name}_drawn", Type("real", True, (self.axis[owner],)), loc=loc)
-        return self.block.add(Noise(result=result, stream=self.streams[owner, name], kind=kind))
+        return self.drawn_over((self.axis[owner],), owner, name, kind, loc)
+
+    def drawn_over(
+        self,
+        axes: tuple[str, ...],
+        owner: str,
+        name: str,
+        kind: Literal["normal", "uniform"],
+        loc: Loc | None = None,
+        part: int = 0,
+    ) -> Value:
+        """Return a random number per sample and element of `axes`; every `part` of a source draws numbers of its own."""
+        result = self.block.names.value(f"{owner}.{name}_drawn", Type("real", True, axes), loc=loc)
+        stream = self.streams[owner, name] + part * SUBSTREAM
+        return self.block.add(Noise(result=result, stream=stream, kind=kind))
 
     def read(self, name: str, type: Type, delay: int, before: Value | None, hint: str) -> Value:
         """Return what the history `name` held `delay` steps ago."""

@@ -55,6 +55,7 @@ class ConnectionStep:
         self.lowering, self.connection, self.block = lowering, connection, lowering.block
         self.ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
         self.rule = lowering.rules.get(connection.name)
+        self._lists: list[tuple[str, ...]] = []
 
     def drives(self, target: str) -> list[Value]:
         """Return the parts of the drive of input `target`, per neuron."""
@@ -77,6 +78,9 @@ class ConnectionStep:
         """Return one sum per term, over synapses that each read their source at their own delay."""
         connection, block, lags = self.connection, self.block, lags_of(self.connection)
         values, tables = self._listed(self._whole(), None)
+        if connection.noises:
+            what = "gc.noise in transmit of synapses whose delays differ"
+            not_supported(what, connection.loc.entry("transmit"), "make a connection for each delay")
         parts = []
         for term in separate(expr)[0]:
             f = self._value(term.synapse, values, "factor")
@@ -127,6 +131,18 @@ class ConnectionStep:
         ]
 
     def _listed(self, whole: Env, delay: int | None) -> tuple[dict[sympy.Basic, Value], tuple[Value, ...]]:
+        """Return what the synapses of one delay have of `whole`, their random numbers, and their list."""
+        values, tables = self._of_list(whole, delay)
+        axes = tables[1].type.axes if tables else self.ends
+        if isinstance(self.connection.connectivity, OneToOne) and not tables:
+            axes = self.ends[1:]
+        for n in self.connection.noises:
+            loc = self.connection.loc.entry("transmit")
+            values[n] = self.lowering.drawn_over(axes, self.connection.name, n.name, n.kind, loc, len(self._lists))
+        self._lists.append(axes)
+        return values, tables
+
+    def _of_list(self, whole: Env, delay: int | None) -> tuple[dict[sympy.Basic, Value], tuple[Value, ...]]:
         """Return what the synapses of one delay have of `whole`, and their list."""
         connection, block = self.connection, self.block
         if not is_list(connection):
@@ -226,6 +242,9 @@ class ConnectionStep:
         block, name, loc = self.block, self.connection.name, self.connection.loc
         f = self._value(term.synapse, segment.values, "factor")
         if self.connection.connectivity.procedural:
+            if f.type.batched:
+                what = 'gc.noise in transmit with layout="procedural"'
+                not_supported(what, loc.entry("transmit"), 'use layout="list"')
             return self._drawn(term, f, signals)
         axes = segment.tables[1].type.axes if segment.tables else self.ends
         f = block.spread(f, Type("real", f.type.batched, axes))

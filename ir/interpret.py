@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -271,9 +272,12 @@ class _Step:
         return z if blocked is None else torch.where(blocked, torch.zeros_like(z), z)
 
     def _noise(self, node: Noise) -> torch.Tensor:
-        batch, neurons = (torch.arange(n, device=self._device()) for n in self.shape(node.result))
-        words = philox(int(self.env.get("@seed", 0)), self.step, batch[:, None], neurons, node.stream)
-        return (normal(words) if node.kind == "normal" else uniform(words)).to(self.mode.dtype)
+        batch, *axes = self.shape(node.result)
+        samples = torch.arange(batch, device=self._device())[:, None]
+        elements = torch.arange(math.prod(axes), device=self._device())
+        words = philox(int(self.env.get("@seed", 0)), self.step, samples, elements, node.stream)
+        drawn = normal(words) if node.kind == "normal" else uniform(words)
+        return drawn.to(self.mode.dtype).reshape(batch, *axes)
 
     def _reduce(self, node: Reduce, arg: torch.Tensor) -> torch.Tensor:
         lead = arg.dim() - len(node.result.type.axes)

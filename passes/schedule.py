@@ -207,8 +207,8 @@ def _refuse_own(graph: Graph) -> None:
     for node in graph.nodes:
         if isinstance(node, Pool) or (isinstance(node, Spread) and node.side is not None) or is_own(node.result, graph):
             raise TargetError(
-                f"%{node.result.name} belongs to the synapses of each sample, which a learning rule changes at every "
-                "step; target 'triton' runs rules whose states stay per neuron",
+                f"%{node.result.name} belongs to the synapses of each sample, which a learning rule changes, or noise "
+                "draws, at every step; target 'triton' runs rules whose states stay per neuron",
                 node.result.loc,
                 'use target="c", which runs it inside the time loop, or "reference"',
             )

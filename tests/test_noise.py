@@ -242,6 +242,48 @@ def test_a_certificate_covers_noise_where_it_can():
     assert text.endswith("certificate: ok")
 
 
+# Noise of synapses.
+
+
+def releasing(connectivity, target, delay=0):
+    x = gc.input("x")
+    net = gc.Network(dt=1.0)
+    net.input("x", 12)
+    net.population("h", gc.Neuron("N", update={v: x}), 7)
+    release = gc.weight * gc.pre() * gc.where(eta < 0.3, 1, 0)
+    net.connect("x", "h", connectivity=connectivity, delay=delay, transmit=release, weight=gc.Normal(1, 0.1))
+    net.output("h.v")
+    torch.manual_seed(0)
+    return gc.compile(net, target=target, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("delay", [0, 3])
+@pytest.mark.parametrize("target", ["c", "reference"])
+def test_every_synapse_draws_whether_it_releases(target, delay):
+    sent = torch.rand(30, 4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    model = releasing(gc.Dense(), target, delay)
+    y = model.run(sent, seed=SEED).output
+    y.sum().backward()
+    arriving = np.concatenate([np.zeros((delay, 4, 12)), sent.detach().numpy()])[:30]
+    open_ = philox.uniforms(philox.words(SEED, 30, 4, 12 * 7, 0)).reshape(30, 4, 12, 7) < 0.3
+    released = arriving[..., None] * open_
+    want = (released * model.x_h.weight.detach().numpy()).sum(2)
+    np.testing.assert_allclose(y.detach(), want, rtol=1e-12)
+    np.testing.assert_allclose(model.x_h.weight.grad, released.sum((0, 1)), rtol=1e-12)
+    assert 0.25 < open_.mean() < 0.35
+
+
+def test_listed_synapses_draw_by_their_place_in_the_list():
+    found = []
+    for target in ("c", "reference"):
+        model = releasing(gc.Sparse(0.5, seed=1, layout="list"), target)
+        y = model.run(torch.ones(30, 4, 12, dtype=torch.float64), seed=SEED).output
+        y.square().sum().backward()
+        found.append((y.detach(), model.x_h.weight.grad))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+    assert 0.2 < found[0][0].mean() / 6 < 0.4
+
+
 # What is refused.
 
 
