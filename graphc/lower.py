@@ -218,7 +218,7 @@ class Lowering:
         loc: Loc | None = None,
         part: int = 0,
     ) -> Value:
-        """Return a random number per sample and element of `axes`; every `part` of a source draws numbers of its own."""
+        """Return a random number per sample and element of `axes`; every `part` of a source has numbers of its own."""
         result = self.block.names.value(f"{owner}.{name}_drawn", Type("real", True, axes), loc=loc)
         stream = self.streams[owner, name] + part * SUBSTREAM
         return self.block.add(Noise(result=result, stream=stream, kind=kind))

@@ -115,7 +115,7 @@ def _equations(population: Any) -> str:
     lines += [f"{s}[t+1] = {e}" for s, e in neuron.update.items()]
     lines += [f"{s} -> {e} on arrival" for s, e in neuron.receive.items()]
     if neuron.spike is not None:
-        lines.append(f"spike: {neuron.spike.condition or f'rate {neuron.spike.escape}'}")
+        lines.append(f"spike: {neuron.spike.condition}")
         lines += [f"{s} -> {e} at a spike" for s, e in neuron.reset.items()]
     return "\n".join([*lines, f"output: {neuron.output}", "times in ms"])
 
