@@ -388,7 +388,7 @@ def _prepared(
     return build.name, build.outputs, build.state_names, build.final_names
 
 
-# All that torch.compiler.assume_constant_result does; it would import torch._dynamo, and a process would start half as fast.
+# All that torch.compiler.assume_constant_result does; it imports torch._dynamo, which takes as long as torch.
 _prepared._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
