@@ -1,6 +1,5 @@
 # `make demo` and `make test` need Python >= 3.10, a C compiler and nothing else: they set everything up in .venv.
 PYTHON ?= python3
-TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 # Where a CPU build of torch is found when pip's own configuration knows none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
@@ -8,9 +7,6 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 marked = $(shell grep -l "mark\.$(1)" tests/test_*.py)
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
-
-# What pip does not compile, Python does as it is imported: a twentieth of it, and never again.
-PIP := $(BIN)/python -m pip install -q --no-compile
 
 .PHONY: setup demo test lint dev bench peers gpu static
 
@@ -20,14 +16,8 @@ demo test: export PYTHONDONTWRITEBYTECODE :=
 
 setup: .venv/.ready
 
-# The CPU build first: plain `torch` from the registry may bring several GB of CUDA packages. In this order:
-# one that pip already knows, one from TORCH_INDEX, and where there is none for this machine, whatever the registry has.
-.venv/.ready: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) "torch==$(TORCH)+cpu" \
-	  || $(PIP) --index-url $(TORCH_INDEX) "torch==$(TORCH)+cpu" \
-	  || $(PIP) "torch==$(TORCH)"
-	$(PIP) -c constraints.txt -e ".[dev]"
+.venv/.ready: install.py pyproject.toml constraints.txt
+	$(PYTHON) install.py $(TORCH_INDEX)
 	touch $@
 
 demo: setup
@@ -42,7 +32,7 @@ test: setup $(OLDEST)/.ready
 	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead" $(call marked,ahead)
 
 $(OLDEST)/.ready: .venv/.ready
-	$(PIP) --no-deps --upgrade --target $(OLDEST) "triton==$(OLDEST_TRITON)"
+	$(PYTHON) install.py --into $(OLDEST) triton==$(OLDEST_TRITON)
 	touch $@
 
 lint: setup

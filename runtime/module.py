@@ -387,7 +387,6 @@ class Model(SynapseControls):
         return frozenset(names)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _prepared(
     serial: int, record: tuple[str, ...], wrt: tuple[str, ...], whole: bool, size: Size | None
 ) -> tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -403,6 +402,10 @@ def _prepared(
         build = model._calls[call] = model._build(model._key(record, frozenset(wrt), whole), size)
     model._last = build.key
     return build.name, build.outputs, build.state_names, build.final_names
+
+
+# All that torch.compiler.assume_constant_result does; it imports torch._dynamo, which takes as long as torch.
+_prepared._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _short(name: str) -> str:

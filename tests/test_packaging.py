@@ -1,5 +1,6 @@
 """Root folders are installed as graphc.ir, ...: what keeps that mapping true."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,21 @@ def test_pinned_torch_satisfies_the_stated_requirement():
     for text in PYPROJECT["project"]["dependencies"]:
         requirement = requirements.Requirement(text)
         assert requirement.specifier.contains(pins[requirement.name]), text
+
+
+def test_uv_gets_the_settings_of_pip():
+    spec = importlib.util.spec_from_file_location("install", ROOT / "install.py")
+    install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(install)
+    listed = """
+:env:.index-url='https://mirror.example/simple'
+global.extra-index-url='file:///wheels/simple\\nhttps://b.example/simple'
+global.index-url='https://pypi.org/simple'
+install.find-links='/wheels /more'
+list.format='columns'
+"""
+    assert install.settings_of_pip(listed) == {
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
+        "UV_INDEX": "file:///wheels/simple https://b.example/simple",
+        "UV_FIND_LINKS": "/wheels,/more",
+    }
