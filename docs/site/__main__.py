@@ -17,7 +17,7 @@ def main() -> int:
     """Stage the pages, call Sphinx on them, follow every link; return the exit status."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--to", type=Path, default=ROOT / "build" / "docs")
-    arguments.add_argument("--figures", choices=("all", "few"), default="all", help="of the zoo; few: what is cached")
+    arguments.add_argument("--figures", choices=("all", "few"), default="all", help="few: those of the zoo that are cached, others blank")
     arguments.add_argument("--page", action="append", help="run the code of these pages alone, to look at them")
     options = arguments.parse_args()
     to = options.to.resolve()

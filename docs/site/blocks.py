@@ -70,13 +70,19 @@ class Session:
     Attributes:
         page: its file, in which errors and the comments of kernels find their lines.
         figures: the folder that figures go to.
+        render: False leaves figures blank, which saves most of the time that they take.
         names: what the blocks have defined.
     """
 
     page: Path
     figures: Path
-    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    render: bool = True
+    names: dict[str, Any] = field(default_factory=dict)
     drawn: int = 0
+
+    def __post_init__(self) -> None:
+        """Let blocks know where the documentation is."""
+        self.names |= {"__name__": "__main__", "DOCS": self.page.parent}
 
     def run(self, block: Block) -> tuple[str, list[str]]:
         """Run a block; return what it printed, and the names of the figures it left open."""
@@ -96,7 +102,7 @@ class Session:
         for number in pyplot.get_fignums():
             self.drawn += 1
             name = f"{self.page.stem}-{self.drawn}"
-            save(pyplot.figure(number), self.figures / name)
+            save(pyplot.figure(number), self.figures / name, self.render)
             found.append(name)
         pyplot.close("all")
         return found
@@ -118,11 +124,13 @@ def style() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "graphc", "savefig.transparent": True, "lines.linewidth": 1.3})
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path, render: bool = True) -> None:
     """Write a figure as ``path-light.svg`` and ``path-dark.svg``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    text = io.StringIO(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt"/>')
+    if render:
+        figure.savefig(text, format="svg", metadata={"Date": None})
     for theme, ink in zip(("light", "dark"), INK, strict=True):
         path.with_name(f"{path.name}-{theme}.svg").write_text(text.getvalue().replace(INK[0], ink))
 

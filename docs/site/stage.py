@@ -19,7 +19,7 @@ def stage(to: Path, figures: str, only: Sequence[str] | None = None) -> dict[str
 
     Args:
         to: the folder; files of an earlier call that are not written again are removed.
-        figures: of the zoo: "all", or "few" where the cache has them.
+        figures: "all", or "few": those of the zoo that the cache has, and blank ones on other pages.
         only: the pages whose code runs; all of them by default.
     """
     blocks.style()
@@ -41,7 +41,7 @@ def stage(to: Path, figures: str, only: Sequence[str] | None = None) -> dict[str
         if REST in text:
             text = text.replace(REST, "\n".join(others(text)))
         if only is None or path.stem in only:
-            text = blocks.expand(text, blocks.Session(path, drawn, {"__name__": "__main__", "DOCS": DOCS}))
+            text = blocks.expand(text, blocks.Session(path, drawn, render=figures == "all"))
         write(path.name, text)
         seconds[path.stem] = time.process_time() - started
     for path in DOCS.glob("*.png"):
