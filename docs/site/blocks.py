@@ -3,10 +3,11 @@
 | fence | what happens to it |
 |---|---|
 | ``python`` | runs; what it prints and draws is put below it |
+| ``{both}`` | the same, and `docs.site.record` runs it, too |
 | ``{setup} TITLE`` | runs; shown folded, what it prints and draws below it |
 | ``{draw} TEXT`` | runs; what it draws, described by the text, and below it the code, folded |
 | ``{generate}`` | runs; what it prints is Markdown and takes its place |
-| ``{peer} LIBRARY`` | is shown; `docs.site.record` runs it in the environment of that library |
+| ``{peer} LIBRARY: NAMES`` | is shown; `docs.site.record` runs it in the environment of that library and keeps these values |
 | ``{skip} REASON`` | is shown, with the reason why it does not run here |
 | anything else | stays |
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import linecache
 import re
 import sys
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=ticks)[ ]*$", re.MULTILINE | re.DOTALL)
-RUN = ("python", "setup", "draw", "generate")
+RUN = ("python", "both", "setup", "draw", "generate")
 KINDS = (*RUN, "peer", "skip")
 PLACES = {"peer": "library", "skip": "reason"}
 """What a fence of that kind has to name."""
@@ -81,8 +83,15 @@ class Session:
     drawn: int = 0
 
     def __post_init__(self) -> None:
-        """Let blocks know where the documentation is."""
+        """Let blocks know where the documentation is, and whoever asks for a line of the page find its code alone."""
         self.names |= {"__name__": "__main__", "DOCS": self.page.parent}
+        text = self.page.read_text(encoding="utf-8")
+        lines = ["\n"] * (text.count("\n") + 1)
+        for block in blocks(text):
+            if block.kind in RUN:
+                code = block.code.splitlines(keepends=True)
+                lines[block.line - 1 : block.line - 1 + len(code)] = code
+        linecache.cache[str(self.page)] = (len(text), None, lines, str(self.page))
 
     def run(self, block: Block) -> tuple[str, list[str]]:
         """Run a block; return what it printed, and the names of the figures it left open."""
@@ -161,7 +170,8 @@ def _shown(block: Block, text: str, session: Session, folder: str) -> str:
 
 def _not_run(block: Block, text: str) -> str:
     if block.kind == "peer":
-        return fenced("{code-block} python", f":class: peer\n:caption: {block.title}\n\n{block.code}")
+        library = block.title.partition(":")[0]
+        return fenced("{code-block} python", f":class: peer\n:caption: {library}\n\n{block.code}")
     if block.kind == "skip":
         return fenced("{code-block} python", f":class: skipped\n:caption: Not run here: {block.title}\n\n{block.code}")
     return text[slice(*block.span)]
