@@ -146,6 +146,10 @@ def save(figure: Any, path: Path, render: bool = True) -> None:
 
 def expand(text: str, session: Session, folder: str = "figures") -> str:
     """Return a page with every block run and replaced by what a reader sees."""
+    import torch
+
+    torch.set_default_dtype(torch.float32)  # whatever the page before has asked for
+    torch.manual_seed(0)
     parts, end = [], 0
     for block in blocks(text):
         parts += [text[end : block.span[0]], _shown(block, text, session, folder)]

@@ -46,8 +46,8 @@ def gallery() -> str:
         parts += [f"### {family}", "::::{grid} 1 2 2 3", ":gutter: 2"]
         for name in names:
             text = texts()[name]
-            parts += [f":::{{grid-item-card}} {name}", f":link: zoo/{name}", ":link-type: doc", f"{text.about}.", "+++"]
-            parts += [text.cited, ":::"]
+            parts += [f":::{{grid-item-card}} {name}", f":link: zoo/{name}", ":link-type: doc", f"{text.about}.\n"]
+            parts += [f"*{text.cited}*", ":::"]
         parts += ["::::", ""]
     return "\n".join(parts)
 
