@@ -17,7 +17,9 @@ def main() -> int:
     """Stage the pages, call Sphinx on them, follow every link; return the exit status."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--to", type=Path, default=ROOT / "build" / "docs")
-    arguments.add_argument("--figures", choices=("all", "few"), default="all", help="few: those of the zoo that are cached, others blank")
+    arguments.add_argument(
+        "--figures", choices=("all", "few"), default="all", help="few: those of the zoo that are cached, others blank"
+    )
     arguments.add_argument("--page", action="append", help="run the code of these pages alone, to look at them")
     options = arguments.parse_args()
     to = options.to.resolve()
@@ -30,7 +32,16 @@ def main() -> int:
     started = time.process_time()
     from sphinx.cmd.build import build_main
 
-    flags = ["-q", "-W", "--keep-going", "-n", "-c", str(Path(__file__).parent), "-d", str(to.with_name(to.name + "-doctrees"))]
+    flags = [
+        "-q",
+        "-W",
+        "--keep-going",
+        "-n",
+        "-c",
+        str(Path(__file__).parent),
+        "-d",
+        str(to.with_name(to.name + "-doctrees")),
+    ]
     status = build_main([*flags, str(source), str(to)])
     seconds["sphinx"] = time.process_time() - started
     wrong = links.broken(to)

@@ -7,7 +7,7 @@
 | ``{setup} TITLE`` | runs; shown folded, what it prints and draws below it |
 | ``{draw} TEXT`` | runs; what it draws, described by the text, and below it the code, folded |
 | ``{generate}`` | runs; what it prints is Markdown and takes its place |
-| ``{peer} LIBRARY: NAMES`` | is shown; `docs.site.record` runs it in the environment of that library and keeps these values |
+| ``{peer} LIBRARY: NAMES`` | is shown; `docs.site.record` runs it where that library is and keeps these values |
 | ``{skip} REASON`` | is shown, with the reason why it does not run here |
 | anything else | stays |
 """
@@ -188,8 +188,7 @@ def fenced(info: str, code: str) -> str:
 
 
 def picture(path: str, alt: str) -> str:
-    """Return both versions of a figure; the theme shows one of them."""
+    """Return both versions of a figure, of which the theme shows one; a narrow screen scrolls it."""
     options = f":alt: {alt or 'what the code above draws'}"
-    return "\n\n".join(
-        fenced(f"{{image}} {path}-{theme}.svg", f":class: only-{theme}\n{options}") for theme in ("light", "dark")
-    )
+    both = [fenced(f"{{image}} {path}-{theme}.svg", f":class: only-{theme}\n{options}") for theme in ("light", "dark")]
+    return "\n\n".join([":::{container} scroll", *both, ":::"])

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import graphc
 
 project, author, version = "graphc", "the graphc authors", graphc.__version__
-release, copyright = version, "the graphc authors, Apache-2.0"  # noqa: A001 (the name that Sphinx reads)
+release, copyright = version, "the graphc authors, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 4
@@ -34,7 +34,9 @@ autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Source", "notes_style"), ("Shapes", "notes_style")]
-nitpick_ignore_regex = [("py:.*", r".*")]  # types of signatures that are no pages; links of pages are MyST's and checked
+nitpick_ignore_regex = [
+    ("py:.*", r".*")
+]  # types of signatures that are no pages; links of pages are MyST's and checked
 
 
 def setup(app: Any) -> None:

@@ -18,7 +18,7 @@ def innermost_loop(source: str) -> str:
                 loops.append(lines[start : end + 1])
     loop = max(loops, key=lambda found: sum(bool(re.search(r"// .+:\d+$", line)) for line in found))
     margin = len(loop[0]) - len(loop[0].lstrip())
-    return fenced("{code-block} c", ":class: output\n\n" + "\n".join(line[margin:] for line in loop))
+    return fenced("{code-block} c", ":class: output alone\n\n" + "\n".join(line[margin:] for line in loop))
 
 
 def difference(before: str, after: str) -> str:
@@ -27,7 +27,7 @@ def difference(before: str, after: str) -> str:
     if not lines:
         return "*It changes nothing here.*"
     parts = ["..." if line.startswith("@@") else line for line in lines]
-    return fenced("{code-block} diff", ":class: output\n\n" + "\n".join(parts))
+    return fenced("{code-block} diff", ":class: output alone\n\n" + "\n".join(parts))
 
 
 def section(source: str, first: str, last: str) -> str:
@@ -36,4 +36,6 @@ def section(source: str, first: str, last: str) -> str:
     start = next(i for i, line in enumerate(lines) if first in line)
     end = next(i for i, line in enumerate(lines) if i > start and last in line)
     margin = len(lines[start]) - len(lines[start].lstrip())
-    return fenced("{code-block} python", ":class: output\n\n" + "\n".join(line[margin:] for line in lines[start:end]))
+    return fenced(
+        "{code-block} python", ":class: output alone\n\n" + "\n".join(line[margin:] for line in lines[start:end])
+    )

@@ -105,7 +105,7 @@ def _page(name: str, drawn: bool) -> Iterator[str]:
     yield re.sub(r"``(.+?)``", r"`\1`", text.body)
     yield f"*{text.source}*"
     if drawn:
-        yield picture(f"{name}", f"what {name} does").replace(":class: ", ":class: wide ")
+        yield picture(name, f"What {name} does")
     if name in ALL:
         yield from _neuron(name)
     else:
@@ -127,7 +127,7 @@ def _neuron(name: str) -> Iterator[str]:
     yield "| state | unit | how it is integrated |\n|---|---|---|\n" + "\n".join(
         f"| `{s.name}` | {unit_of(neuron, s.name)} | {step.integrators[s.name]} |" for s in neuron.states
     )
-    yield fenced("{code-block} text", f":class: output\n\n{chr(10).join(map(str, step.equations))}")
+    yield fenced("{code-block} text", f":class: output alone\n\n{chr(10).join(map(str, step.equations))}")
     yield "## Declaration"
     yield fenced("{code-block} python", ast.get_source_segment(_file(name).read_text(), _files()[name][1]) or "")
 
