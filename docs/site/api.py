@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import Any
+
+import sympy
 
 import graphc
 
@@ -34,6 +37,16 @@ MODULES = {
 """Modules that are public as a whole."""
 
 
+WITH_METHODS = ("graphc.network", "graphc.runtime", "graphc.tune", "graphc.data", "graphc.nir", "graphc.symbols")
+"""Where the classes are whose methods users call; of others the constructor says everything."""
+MEANINGS = {
+    "t": "The time of the step in ms.",
+    "dt": "The length of a step in ms.",
+    "spike": "The neuron's own spike, in `reset` and `output`.",
+    "weight": "The weight of a synapse, in `transmit` and in learning rules.",
+}
+
+
 def reference() -> str:
     """Return the page in Markdown, with the directives that read docstrings."""
     parts = []
@@ -55,18 +68,21 @@ def reference() -> str:
 def _directives(module: str, names: tuple[str, ...] | list[str]) -> str:
     lines = ["```{eval-rst}"]
     for name in names:
-        value = getattr(importlib.import_module(module), name)
-        if inspect.isclass(value):
-            lines += [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:" * _derived(value)]
-        elif callable(value) and not hasattr(value, "free_symbols"):
-            lines += [f".. autofunction:: {module}.{name}"]
-        elif isinstance(value, dict):
-            lines += [f".. py:data:: {module}.{name}", "", f"   By name: ``{'``, ``'.join(value)}``."]
-        else:
-            lines += [f".. autodata:: {module}.{name}", "   :no-value:"]
-        lines.append("")
+        lines += [*_directive(module, name, getattr(importlib.import_module(module), name)), ""]
     return "\n".join([*lines, "```"])
 
 
-def _derived(value: type) -> bool:
-    return value.__base__ is not object and value.__base__.__module__.startswith("graphc")
+def _directive(module: str, name: str, value: Any) -> list[str]:
+    if isinstance(value, sympy.Symbol):
+        return [f".. py:data:: {module}.{name}", "", f"   {MEANINGS.get(name, type(value).__doc__)}"]
+    if isinstance(value, dict):
+        return [f".. py:data:: {module}.{name}", "", f"   By name: ``{'``, ``'.join(value)}``."]
+    if inspect.isclass(value) and issubclass(value, sympy.Function):
+        return [
+            f".. py:function:: {module}.{name}(x)",
+            "",
+            *(f"   {line}" for line in (value.__doc__ or "").splitlines()),
+        ]
+    if inspect.isclass(value):
+        return [f".. autoclass:: {module}.{name}", *["   :members:"] * (value.__module__.startswith(WITH_METHODS))]
+    return [f".. autofunction:: {module}.{name}"]

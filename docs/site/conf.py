@@ -26,6 +26,7 @@ copybutton_selector = "div:not(.output) > div.highlight > pre"
 copybutton_exclude = ".linenos, .gp, .go"
 templates_path = []
 
+default_role = "code"  # of names between single backticks in docstrings
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints = "signature"

@@ -14,12 +14,14 @@ import graphc.zoo
 from graphc.zoo import ALL, RULES
 from graphc.zoo.drives import DRIVES
 from graphc.zoo.equations import Equation, declared, discretised
-from graphc.zoo.figure import draw, unit_of
+from graphc.zoo.figure import BLUE, draw, unit_of
 from graphc.zoo.texts import texts
 
 from .blocks import INK, fenced, picture
 
 FOLDER = Path(graphc.zoo.__file__).parent
+ON_DARK = "#6aa9e9"
+"""What is blue on light pages."""
 DRAWN_ANYWAY = ("LIF", "PairSTDP")
 """What is drawn where figures should be few: one of each kind."""
 
@@ -35,7 +37,8 @@ def pages(cache: Path, figures: str) -> Iterator[tuple[str, str | bytes]]:
         drawn = _drawn(name, cache, figures == "all" or name in DRAWN_ANYWAY)
         for theme, ink in zip(("light", "dark"), INK, strict=True):
             if drawn:
-                yield f"zoo/{name}-{theme}.svg", drawn.replace(INK[0], ink).replace("#000000", ink).encode()
+                lines = drawn.replace(INK[0], ink).replace("#000000", ink)
+                yield f"zoo/{name}-{theme}.svg", lines.replace(BLUE, ON_DARK if theme == "dark" else BLUE).encode()
         yield f"zoo/{name}.md", "\n\n".join(_page(name, bool(drawn))) + "\n"
 
 
@@ -56,7 +59,7 @@ def families() -> dict[str, list[str]]:
     """Return the names of all models by the first sentence of the file that declares them."""
     found: dict[str, list[str]] = {}
     for name in (*ALL, *RULES):
-        title = re.split(r"[.:;]", ast.get_docstring(_parsed(_file(name))) or "")[0]
+        title = re.split(r"[.:;]|, in ", ast.get_docstring(_parsed(_file(name))) or "")[0]
         found.setdefault(title.replace("\n", " "), []).append(name)
     return found
 
@@ -149,10 +152,12 @@ def _formulas(equations: list[Equation]) -> str:
 
 
 def _table(rows: list[tuple[Any, str]]) -> str:
-    lines = ["| name | value | unit | |", "|---|---|---|---|"]
+    cells = []
     for p, unit in rows:
         value = f"{p.default:g}" if isinstance(p.default, float) else f"`{p.default}`"
         bounds = [f"{sign} {bound:g}" for sign, bound in ((">", p.min), ("<", p.max)) if bound is not None]
         notes = ["learned"] * p.learn + [f"per {p.per}"] * (p.per != "population") + bounds
-        lines.append(f"| `{p.name}` | {value} | {unit} | {', '.join(notes)} |")
-    return "\n".join(lines)
+        cells.append((f"`{p.name}`", value, unit, ", ".join(notes)))
+    columns = [k for k in range(4) if any(row[k] for row in cells)]
+    lines = [("name", "value", "unit", ""), ("---",) * 4, *cells]
+    return "\n".join(f"| {' | '.join(line[k] for k in columns)} |" for line in lines)
