@@ -8,10 +8,10 @@ marked = $(shell grep -l "mark\.$(1)" tests/test_*.py)
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
 
-.PHONY: setup demo test lint dev bench peers gpu static
+.PHONY: setup demo docs test lint dev bench peers gpu static
 
 # Threads that wait in a loop slow everything down on a machine that others use too.
-demo test: export OMP_WAIT_POLICY ?= passive
+demo docs test: export OMP_WAIT_POLICY ?= passive
 demo test: export PYTHONDONTWRITEBYTECODE :=
 
 setup: .venv/.ready
@@ -22,6 +22,10 @@ setup: .venv/.ready
 
 demo: setup
 	$(BIN)/python examples/digits.py
+
+# build/docs/index.html: runs the code of every page, fails where a page has a warning or a link leads nowhere.
+docs: setup
+	$(BIN)/python -m docs.site
 
 # Processes of their own: Triton decides between interpretation and compilation when it is imported, and kernels are built
 # by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.

@@ -1,4 +1,4 @@
-"""Write the README's table from the results: ``python -m benchmarks.table``. Nothing in it is typed."""
+"""Tables of the results: ``python -m benchmarks.table`` writes that of the README. Nothing in them is typed."""
 
 from __future__ import annotations
 
@@ -68,14 +68,12 @@ def make_table(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Replace what stands between the markers of the README."""
-    files = [RESULTS / "cpu.json", RESULTS / "cpu-synapses.json", RESULTS / "cpu-online.json"]
-    files += [RESULTS / "cpu-tune.json", RESULTS / "gpu.json", RESULTS / "gpu-tune.json"]
-    tables = [make_table(json.loads(file.read_text())) for file in files if file.exists()]
+    """Replace what stands between the markers of the README by the first suite; docs/benchmarks.md has all of them."""
+    table = make_table(json.loads((RESULTS / "cpu.json").read_text()))
     text = README.read_text()
     head, rest = text.split(BEGIN, 1)
     _, tail = rest.split(END, 1)
-    README.write_text(f"{head}{BEGIN}\n" + "\n\n".join(tables) + f"\n{END}{tail}")
+    README.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
 if __name__ == "__main__":

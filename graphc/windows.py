@@ -163,7 +163,7 @@ class Conv2d(_Spaced):
 
 @dataclass(frozen=True)
 class ConvTranspose(_Convolution):
-    """A transposed convolution over one or two axes; weights (in, out, *kernel) as torch's."""
+    """A transposed convolution over one or two axes; weights ``(in, out, *kernel)`` as torch's."""
 
     transposed = True
 
