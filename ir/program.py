@@ -95,6 +95,8 @@ class Program:
         taps: of a connection with learned delays the first and last delay, and the first and last width, in steps.
         applied: what learning rules leave in parameters.
         notes: lines for `explain()`, by the pass that wrote them.
+        asked: the outputs as the user named them, one name for all parts of a state.
+        families: the names of the parts of every signal that has several.
     """
 
     stage: str
@@ -113,6 +115,8 @@ class Program:
     traces: tuple[Trace, ...] = ()
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
+    asked: tuple[str, ...] = ()
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""

@@ -84,12 +84,13 @@ class Membrane:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # the network itself warns
             torch.manual_seed(0)
-            self.program = pipeline(Request())[0].run(lower(_alone(population, dt)))
+            net = _alone(population, dt)
+            self.program = pipeline(Request())[0].run(lower(net))
             sizes = self.program.sizes
             self.env: dict[str, Any] = {p.name: draw(p, sizes, torch.float64) for p in self.program.parameters}
             start = self.env | {p.name: draw(p, sizes, torch.float64, 1) for p in self.program.draws}
             run_once(self.program.initial, start, self.mode)
-        self.size = next(iter(sizes.values()))
+        self.size = net.populations["cell"].size
         self.rows = [  # of the vector of states: a tensor, and which of its steps
             (t.name, k) for t in self.program.states if t.type.dtype == "real" for k in range(t.depth or 1)
         ]
@@ -226,8 +227,9 @@ def _alone(population: Population, dt: float) -> Network:
     else:
         size = DRAWS if any(isinstance(v, Distribution) for v in values) else 1
     net = Network(dt)
+    shape = population.shape if size == population.size else (size,)
     net.populations["cell"] = replace(
-        population, name="cell", neuron=_silent(population.neuron), size=size, shape=(size,)
+        population, name="cell", neuron=_silent(population.neuron), size=size, shape=shape
     )
     for i in population.neuron.inputs:
         net.input(f"to_{i.name}", size)
