@@ -11,16 +11,20 @@ from graphc.neuron import Neuron
 from graphc.plasticity import Plasticity
 
 from .adaptive import ALIF, AdaptiveThreshold
+from .compartments import PassiveCable, PinskyRinzel, passive_cable
 from .conductance import CoBaLIF
+from .elm import ELM, elm
 from .exponential import EIF, AdEx
 from .hodgkin_huxley import HodgkinHuxley
 from .izhikevich import IZHIKEVICH_CLASSES, Izhikevich, IzhikevichPublished
 from .leaky import LI, LIF, AlphaLIF, CuBaLIF
+from .nmda import NMDA
 from .oscillators import FitzHughNagumo, MorrisLecar
 from .plasticity import BCM, BennaFusi, EProp, Oja, SuperSpikeRule, TsodyksMarkram
 from .quadratic import QIF, Theta
 from .rate import CTRNN
 from .stdp import CalciumRule, InhibitorySTDP, PairSTDP, RewardSTDP, TripletSTDP, VoltageSTDP
+from .urbanczik import DendriticPrediction, UrbanczikSenn
 
 ALL: dict[str, Neuron] = {
     neuron.name: neuron
@@ -42,6 +46,11 @@ ALL: dict[str, Neuron] = {
         MorrisLecar,
         FitzHughNagumo,
         CTRNN,
+        PassiveCable,
+        PinskyRinzel,
+        UrbanczikSenn,
+        NMDA,
+        ELM,
     )
 }
 """Every neuron of the zoo by name."""
@@ -61,6 +70,7 @@ RULES: dict[str, Callable[..., Plasticity]] = {
         BCM,
         Oja,
         BennaFusi,
+        DendriticPrediction,
     )
 }
 """Every learning rule of the zoo by name."""
@@ -71,9 +81,11 @@ __all__ = [
     "BCM",
     "CTRNN",
     "EIF",
+    "ELM",
     "IZHIKEVICH_CLASSES",
     "LI",
     "LIF",
+    "NMDA",
     "QIF",
     "RULES",
     "AdEx",
@@ -83,6 +95,7 @@ __all__ = [
     "CalciumRule",
     "CoBaLIF",
     "CuBaLIF",
+    "DendriticPrediction",
     "EProp",
     "FitzHughNagumo",
     "HodgkinHuxley",
@@ -92,10 +105,15 @@ __all__ = [
     "MorrisLecar",
     "Oja",
     "PairSTDP",
+    "PassiveCable",
+    "PinskyRinzel",
     "RewardSTDP",
     "SuperSpikeRule",
     "Theta",
     "TripletSTDP",
     "TsodyksMarkram",
+    "UrbanczikSenn",
     "VoltageSTDP",
+    "elm",
+    "passive_cable",
 ]

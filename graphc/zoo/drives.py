@@ -50,6 +50,11 @@ DRIVES: dict[str, Drive] = {
     "MorrisLecar": Drive(0.05, 500, 120.0, "held"),
     "FitzHughNagumo": Drive(0.05, 200, 0.5, "held"),
     "CTRNN": Drive(0.1, 100, 1.0, "held"),
+    "PassiveCable": Drive(0.1, 200, 100.0, "held"),
+    "PinskyRinzel": Drive(0.05, 1000, 0.75, "held"),
+    "UrbanczikSenn": Drive(0.1, 100, 0.6, "held"),
+    "NMDA": Drive(0.1, 300, 60.0, "volley"),
+    "ELM": Drive(1.0, 300, 1.0, "volley"),
 }
 
 INPUTS, NEURONS, RATE = 64, 64, 0.05
