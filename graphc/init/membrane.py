@@ -24,6 +24,7 @@ from graphc.distributions import Distribution
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 from graphc.names import did_you_mean
+from graphc.shaped import identifier
 from graphc.values import is_array
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Membrane:
 
         env = dict(self.env)
         for k, name in enumerate(self.inputs):
-            env[f"to_{name}"] = x[None, :, :, k]
+            env[f"to_{identifier(name)}"] = x[None, :, :, k]
         for t in self.program.states:
             columns = [k for k, (name, _) in enumerate(self.rows) if name == t.name]
             value = s[..., columns].movedim(-1, 0) if columns else env[initial(t.name)]
@@ -232,8 +233,9 @@ def _alone(population: Population, dt: float) -> Network:
         population, name="cell", neuron=_silent(population.neuron), size=size, shape=shape
     )
     for i in population.neuron.inputs:
-        net.input(f"to_{i.name}", size)
-        net.connect(f"to_{i.name}", "cell", target=i.name, connectivity=OneToOne(), weight=1.0, learn=False)
+        own = f"to_{identifier(i.name)}"
+        net.input(own, size)
+        net.connect(own, "cell", target=i.name, connectivity=OneToOne(), weight=1.0, learn=False)
     net.output(f"cell.{population.neuron.states[0].name}")
     return net
 

@@ -95,8 +95,8 @@ PinskyRinzel = gc.Neuron(
 ``C v_d' = -I_L - I_Ca - I_AHP - I_C + (g_c (v_s - v_d) + dend) / (1 - p)``, ``Ca' = -0.13 I_Ca - 0.075 Ca``.
 
 Potentials are measured from rest. Densities are taken over 100 um2 of membrane: 1 mS/cm2 is 1 nS, 1 uA/cm2 is 1 pA;
-``p`` is the part of it that is soma. A spike is an upward crossing of 30 mV by the soma. Exponential Euler wants ``dt``
-of 0.05 ms or less.
+``p`` is the part of it that is soma. A spike is an upward crossing of 30 mV by the soma. The soma is integrated by
+Euler, all else by exponential Euler, which want ``dt`` of 0.05 ms or less.
 
 Source:
     Pinsky & Rinzel (1994), J. Comput. Neurosci. 1, 39-60, with the erratum, J. Comput. Neurosci. 2 (1995), 275.

@@ -275,7 +275,7 @@ def pinsky_rinzel(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, 
     pull_s = sodium * p["E_Na"] + rectifier * p["E_K"] + (p["g_c"] * w + x["soma"]) / p["p"]
     pull_d = calcium * p["E_Ca"] + potassium * p["E_K"] + (p["g_c"] * u + x["dend"]) / (1 - p["p"])
     after = {
-        "v_s": towards(pull_s / soma, u, p["C"] / soma, dt),
+        "v_s": u + dt * (pull_s - soma * u) / p["C"],  # not linear in v_s: the sodium current opens at once
         "v_d": towards(pull_d / dendrite, w, p["C"] / dendrite, dt),
         "Ca": towards(-0.13 * calcium * (w - p["E_Ca"]) / 0.075, s["Ca"], 1 / 0.075, dt),
     }
@@ -434,7 +434,7 @@ LOOPS: dict[str, Loop] = {
         from_zero("s[0]", "s[1]", "m[0]", "m[1]"),
         elm,
         inputs=("x[0]", "x[1]"),
-        output=lambda s: 0 * s["m[0]"],
+        output=lambda s: (cos(1) * s["m[0]"] + cos(4) * s["m[1]"]) / 2**0.5,
     ),
 }
 
