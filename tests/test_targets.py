@@ -89,7 +89,7 @@ def test_c_equals_the_reference_in_float64_and_so_do_its_gradients(name, topolog
     assert compared(case, want.records, got.records, 1e-9) == case.T
     assert want.gradients.keys() == got.gradients.keys()
     live = [key for key, gradient in want.gradients.items() if gradient.any()]
-    assert {"stim", "stim_hid.weight"} <= {key.replace("_exc", "").replace("_e.", ".") for key in live}
+    assert "stim" in live and any(key.startswith("stim_hid") and key.endswith(".weight") for key in live)
     for key, gradient in want.gradients.items():
         scale = gradient.abs().max() + 1e-300
         torch.testing.assert_close(got.gradients[key] / scale, gradient / scale, rtol=0, atol=GRADIENTS, msg=key)

@@ -90,7 +90,7 @@ SCALES: dict[str, Scale] = {
     "FitzHughNagumo": Scale(0.25, 150, (0.3, 0.2), 10.0, ("tau",), ("v", -1.2, 1.0), density=None, least=0.008),
     "CTRNN": Scale(1.0, 40, (0.0, 1.0), 1.0, ("tau", "bias"), ("v", -1.0, 1.0), density=None, least=0.0),
     "PassiveCable": Scale(0.5, 40, (40.0, 20.0), 0.1, ("L", "g_L"), ("v[2]", -75.0, -60.0), density=None, least=0.0),
-    "PinskyRinzel": Scale(0.05, 120, (2.0, 1.0), 4.0, ("g_c", "g_Ca"), ("v_s", -5.0, 20.0), density=None, least=0.004),
+    "PinskyRinzel": Scale(0.05, 80, (12.0, 6.0), 1.0, ("g_c", "g_Ca"), ("v_s", -5.0, 20.0), density=None, least=0.004),
     "UrbanczikSenn": Scale(0.5, 40, (0.1, 0.1), 2.0, ("g_D", "tau_L"), ("u", 0.0, 1.0), least=0.0),
     "NMDA": Scale(0.5, 60, (4.0, 2.0), 1.0, ("C", "Mg"), ("v", -70.0, -52.0)),
     "ELM": Scale(1.0, 40, (0.3, 0.5), 1.0, ("tau_m1", "A_0_1"), ("m[1]", -1.0, 1.0), least=0.0),
