@@ -17,7 +17,7 @@ from graphc.passes.prologue import SplitPrologue
 
 from .models import small
 from .models.gradients import EXACT, Experiment, difference, discrete, experiment, unstopped
-from .oracles.networks import KINDS, SCALES, TOPOLOGIES, build
+from .oracles.networks import KINDS, LONG, PARTS, SCALES, TOPOLOGIES, build
 
 RELAXED = Mode(relaxed=True)
 
@@ -45,9 +45,11 @@ def assert_equal_gradients(found: dict[str, torch.Tensor], wanted: dict[str, tor
         assert difference(found[name], gradient) < EXACT, name
 
 
-@pytest.mark.parametrize(
-    ("name", "topology"), [(n, t) for n in SCALES for t in TOPOLOGIES if t == "delays" or n in KINDS]
-)
+ZOO = [(n, t) for n in SCALES for t in TOPOLOGIES if n not in PARTS and (t == "delays" or n in KINDS)]
+ZOO += [(n, "recurrent") for n in PARTS if n not in LONG]
+
+
+@pytest.mark.parametrize(("name", "topology"), ZOO)
 def test_reverse_regions_equal_autograd(name, topology):
     e = zoo_experiment(name, topology, steps=30)
     outputs = interpret(discrete(e.program), e.given)

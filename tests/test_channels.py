@@ -13,12 +13,18 @@ SHAPE, SIZE = (3, 2, 2), 12
 v, x = gc.state("v"), gc.input("x")
 
 
+@pytest.fixture(autouse=True)
+def passes_are_checked_elsewhere(monkeypatch):
+    """The tests of the zoo compare the numbers of such networks after every pass."""
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+
+
 def leaky(**options):
     tau = gc.param("tau", 5.0, per="channel", **options)
     return gc.Neuron("Leaky", ode={v: (x - v) / tau}, receive={})
 
 
-def model_of(neuron, target="c", learn="bptt", **values):
+def model_of(neuron, target="reference", learn="bptt", **values):
     net = gc.Network(dt=1.0)
     net.input("s", SIZE)
     net.population("c", neuron, SHAPE, **values)

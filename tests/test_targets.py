@@ -13,11 +13,16 @@ import torch
 
 import graphc as gc
 
-from .oracles.networks import KINDS, SCALES, TOPOLOGIES, Case, build
+from .oracles.networks import KINDS, LONG, PARTS, SCALES, TOPOLOGIES, Case, build
 
 EVERY = bool(os.environ.get("GRAPHC_EVERY_CASE"))  # all topologies in both dtypes; by default each in one of them
 DOUBLE = [(n, t) for n in SCALES for t in (TOPOLOGIES if EVERY else ("delays",) if n in KINDS else ("recurrent",))]
-SINGLE = [(n, t) for n in SCALES for t in (TOPOLOGIES if EVERY else ("layers",) if n in KINDS else ("feedforward",))]
+ONCE = ("feedforward",)
+SINGLE = [(n, t) for n in SCALES for t in (TOPOLOGIES if EVERY else ("layers",) if n in KINDS else ONCE)]
+DOUBLE, SINGLE = (  # of neurons of many equations one of both
+    [(n, t) for n, t in cases if EVERY or n not in left_out]
+    for cases, left_out in ((DOUBLE, LONG), (SINGLE, set(PARTS) - set(LONG)))
+)
 GRADIENTS = 1e-10
 TOLERANCE = {"Theta": 2e-3}
 """Difference of float32, relative to the range of a state, where 2e-4 is too little: a phase runs fast as it spikes."""

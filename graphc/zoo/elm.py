@@ -37,8 +37,8 @@ def _unit(branches: int, hidden: int, memories: int) -> dict[str, Any]:
     return {"update": {s: now, m: after}, "output": sum(w * own for w, own in zip(readout, m, strict=True))}
 
 
-ELM = gc.Neuron("ELM", **_unit(branches=2, hidden=3, memories=2))
-"""Expressive leaky memory neuron of two branches, three hidden units and two memories.
+ELM = gc.Neuron("ELM", **_unit(branches=2, hidden=2, memories=2))
+"""Expressive leaky memory neuron of two branches, two hidden units and two memories.
 
 ``s[t] = k_s s[t-1] + x[t]``, ``m[t] = k_m m[t-1] + (1 - k_l) tanh(B relu(A (s[t], k_m m[t-1]) + a) + b)`` with
 ``k = exp(-dt / tau)`` and ``k_l = exp(-dt lam / tau_m)``, sending ``y m``.

@@ -324,8 +324,8 @@ def elm(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
     branch = [s[f"s[{k}]"] * exp(-dt / p["tau_s"]) + x[f"x[{k}]"] for k in range(2)]
     kept = [s[f"m[{k}]"] * exp(-dt / p[f"tau_m{k}"]) for k in range(2)]
     given = [*branch, *kept]
-    inside = [np.maximum(sum(p[f"A_{j}_{k}"] * given[k] for k in range(4)) + p[f"a_{j}"], 0) for j in range(3)]
-    change = [tanh(sum(p[f"B_{i}_{j}"] * inside[j] for j in range(3)) + p[f"b_{i}"]) for i in range(2)]
+    inside = [np.maximum(sum(p[f"A_{j}_{k}"] * given[k] for k in range(4)) + p[f"a_{j}"], 0) for j in range(2)]
+    change = [tanh(sum(p[f"B_{i}_{j}"] * inside[j] for j in range(2)) + p[f"b_{i}"]) for i in range(2)]
     memory = [kept[i] + (1 - exp(-dt * p["lam"] / p[f"tau_m{i}"])) * change[i] for i in range(2)]
     after = {f"s[{k}]": branch[k] for k in range(2)} | {f"m[{k}]": memory[k] for k in range(2)}
     return done(after, after, output=p["y_0_0"] * memory[0] + p["y_0_1"] * memory[1])
@@ -333,10 +333,10 @@ def elm(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
 
 def elm_parameters() -> dict[str, float]:
     found = {"tau_s": 5.0, "lam": 5.0, "tau_m0": 3.0, "tau_m1": 30.0}
-    for name, rows, columns in (("A", 3, 4), ("B", 2, 3), ("y", 1, 2)):
+    for name, rows, columns in (("A", 2, 4), ("B", 2, 2), ("y", 1, 2)):
         for r in range(rows):
             found |= {f"{name}_{r}_{c}": float(cos(1 + 2 * r + 3 * c)) / columns**0.5 for c in range(columns)}
-    return found | {f"a_{r}": 0.1 for r in range(3)} | {f"b_{r}": 0.1 for r in range(2)}
+    return found | {f"a_{r}": 0.1 for r in range(2)} | {f"b_{r}": 0.1 for r in range(2)}
 
 
 def from_zero(*names: str) -> Callable[[Numbers], dict[str, float | np.ndarray]]:

@@ -27,6 +27,10 @@ KINDS = ("LIF", "ALIF", "CoBaLIF", "AdEx", "CTRNN")
 
 What a topology does to a neuron is shown on these; every other neuron is shown in one topology.
 """
+PARTS = ("PassiveCable", "PinskyRinzel", "UrbanczikSenn", "NMDA", "ELM")
+"""Neurons of many equations, shown in one population that hears of itself."""
+LONG = ("PinskyRinzel", "ELM")
+"""Those of them whose gradients are shown by central differences alone."""
 SIZES = {"stim": 8, "hid": 6, "top": 6}
 Wire = tuple[str, str, int, bool]  # pre, post, delay, one to one
 WIRES: dict[str, tuple[Wire, ...]] = {
