@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from graphc.ir import Const, Input, Loc, Map, Names, Node, Spread, Type, Value, symbol
+from graphc.ir import Const, Input, Loc, Map, Names, Node, Repeat, Spread, Type, Value, symbol
 from graphc.ir.graph import InputKind
 
 
@@ -35,12 +35,20 @@ class Block:
         self.names = Names()
         self.nodes: list[Node] = []
         self.inputs: dict[str, Input] = {}
+        self._repeated: dict[Value, Value] = {}
 
     def input(self, source: str, type: Type, kind: InputKind, loc: Loc | None = None) -> Value:
         """Return the value of the input tensor `source`, declared once."""
         if source not in self.inputs:
             self.inputs[source] = Input(source, self.names.value(source, type, loc=loc), kind)
         return self.inputs[source].value
+
+    def repeat(self, value: Value, axis: str, times: int) -> Value:
+        """Return one number per channel as one per neuron, made once."""
+        if value not in self._repeated:
+            result = self.names.value(value.name, Type("real", False, (axis,)), value)
+            self._repeated[value] = self.add(Repeat(result=result, operands=(value,), times=times))
+        return self._repeated[value]
 
     def add(self, node: Node) -> Value:
         """Append `node` and return its result."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sympy
 from sympy.core.function import AppliedUndef
 
-from graphc.ir.errors import DeclarationError, not_supported, raise_all
+from graphc.ir.errors import DeclarationError, raise_all
 from graphc.ir.functions import at_threshold, detach, previous, total
 from graphc.ir.loc import Loc
 
@@ -18,6 +18,7 @@ from .distributions import Distribution
 from .entries import Entry, in_base_units, read_now, sorted_symbols
 from .names import check_name, did_you_mean
 from .noise_check import noise_problems
+from .shaped import Positions, flat, incomplete
 from .symbols import Input, Named, Noise, Parameter, Reserved, Signal, State, spike, weight
 from .unit_check import check_units
 from .values import Measured, Value, is_array, measure, to_sympy
@@ -25,7 +26,7 @@ from .values import Measured, Value, is_array, measure, to_sympy
 if TYPE_CHECKING:
     from .neuron import Refractory, Spike
 
-INTEGRATORS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4")
+INTEGRATORS = ("auto", "exact", "exponential_euler", "euler", "heun", "rk4", "implicit_euler")
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Draft:
     integrator: str
     spike: Spike | None
     refractory: Refractory | None
+    positions: Positions = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     values: dict[State, Measured] = field(default_factory=dict)  # initial values that are no expressions
     names: dict[str, Named] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Draft:
         raise_all(list({(e.message, e.loc): e for e in self.errors}.values()))
 
     def _entry(self, group: str, key: Any = None, index: int | None = None) -> Entry:
-        return Entry(group, key, index, None, self.name, self.loc)
+        return Entry(group, key, self.positions.get((group, key), index), None, self.name, self.loc)
 
     def _collect(
         self, groups: Mapping[str, Mapping[State, Any]], let: Mapping[str, Any], output: Any, init: Mapping[State, Any]
@@ -198,6 +200,9 @@ class Draft:
             for s in sorted_symbols(entry.expr):
                 if isinstance(s, State) and s not in ode and s not in update:
                     self._no_equation(s, entry)
+        if not self.errors and (missing := incomplete((*ode, *update))) is not None:
+            hint = f"'{missing[0]}' was declared with a shape: give all its parts an equation"
+            self.fail(f"state '{missing[1]}' of neuron '{self.name}' has no equation", self.loc, hint)
 
     def _no_equation(self, state: State, entry: Entry) -> None:
         message = f"state '{state}' of neuron '{self.name}' has no equation"
@@ -309,8 +314,6 @@ class Draft:
 
     def _check_spiking(self, groups: Mapping[str, Mapping[State, Any]]) -> None:
         name = self.name
-        if self.integrator == "implicit_euler":
-            not_supported("integrator='implicit_euler'", self.loc.entry("integrator"), 'use "exponential_euler"')
         if self.integrator not in INTEGRATORS:
             hint = did_you_mean(str(self.integrator), INTEGRATORS) or f"choose from {', '.join(INTEGRATORS)}"
             self.fail(
@@ -330,14 +333,14 @@ class Draft:
                 self.spike.loc,
                 'edge="rising" of gc.Spike fires where the condition begins to hold, edge="level" wherever it holds',
             )
-        given = self.spike.detach_reset
+        given = flat(self.spike.detach_reset)
         chosen = [given] if isinstance(given, State) else [] if isinstance(given, bool) else given
         if not isinstance(chosen, Iterable) or any(s not in groups["reset"] for s in chosen):
             hint = "give True, False, or states that have an entry in reset"
             self.fail(f"detach_reset={given!r} of neuron '{name}' names no resets", self.spike.loc, hint)
 
     def _detached(self, reset: Mapping[State, Any]) -> frozenset[State]:
-        given = True if self.spike is None else self.spike.detach_reset
+        given = True if self.spike is None else flat(self.spike.detach_reset)
         if isinstance(given, bool):
             return frozenset(reset) if given else frozenset()
         return frozenset([given] if isinstance(given, State) else given)
@@ -351,7 +354,7 @@ class Draft:
         if given is None:
             read = {s for e in deciding if e is not None for s in e.free_symbols}
             return tuple(s for s in states if s in read and s in reset and s not in reset[s].free_symbols)
-        given = (given,) if isinstance(given, State) else tuple(given)
+        given = (given,) if isinstance(given, State) else flat(tuple(given))
         for s in given:
             if s not in states:
                 raise DeclarationError(f"hold={s!s} of neuron '{self.name}' is none of its states", self.refractory.loc)

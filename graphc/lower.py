@@ -40,7 +40,7 @@ from .lower_population import PopulationStep
 from .lower_rule import RuleStep
 from .network import Network, Population
 from .plasticity import ThirdFactor
-from .records import Record
+from .records import Record, families_of, parts_of
 from .translate import Scope
 
 
@@ -52,7 +52,8 @@ def lower(network: Network, records: Sequence[str] = (), detect: bool = True) ->
     Raises:
         DeclarationError: a record names nothing of the network.
     """
-    return Lowering(network, detect).run(tuple(dict.fromkeys((*network.outputs, *records))))
+    names = [part for name in (*network.outputs, *records) for part in parts_of(network, name)]
+    return Lowering(network, detect).run(tuple(dict.fromkeys(names)))
 
 
 def axes_of(network: Network) -> dict[str, str]:
@@ -176,12 +177,17 @@ class Lowering:
             },
             applied=tuple(self.applied),
             streams=len(self.streams),
+            asked=network.outputs,
+            families=families_of(network),
         )
 
     def _declare_parameters(self) -> None:
         for population in self.network.populations.values():
+            axis_of = {"neuron": (self.axis[population.name],), "channel": (f"{population.name}.channels",)}
             for p in population.parameters.values():
-                axes = (self.axis[population.name],) if p.per == "neuron" else ()
+                axes = axis_of.get(p.per, ())
+                if p.per == "channel":
+                    self.sizes[axes[0]] = population.shape[0]
                 self._declare(population.name, p.name, Type("real", False, axes), p, population.loc)
         if any(c.init is not None and c.weight is None for c in self.network.connections.values()):
             from .init.fluctuation import initialise
@@ -197,7 +203,11 @@ class Lowering:
     def parameter(self, block: Block, owner: str, name: str) -> Value:
         """Return the value of a parameter in `block`."""
         p = self.parameters[f"{owner}.{name}"]
-        return block.input(p.name, p.type, "fixed", p.loc)
+        value = block.input(p.name, p.type, "fixed", p.loc)
+        if p.type.axes != (f"{owner}.channels",):
+            return value
+        population = self.network.populations[owner]
+        return block.repeat(value, self.axis[owner], population.size // population.shape[0])
 
     def now(self) -> Value:
         """Return the time of the step, made once."""

@@ -28,8 +28,9 @@ from .network_check import check_network
 from .neuron import Neuron
 from .plasticity import ThirdFactor
 from .population_values import ParameterValue, initial_value, parameter_value, refractory_steps
-from .records import Record, resolve_record
+from .records import Record, parts_of, resolve_record
 from .rule_connect import check_rule, check_values, checked_rule, third_factor, transmit_of
+from .shaped import families, identifier, values_of_parts
 from .symbols import Parameter
 from .values import Value, is_array, time_in_ms
 from .windows import AvgPool
@@ -93,7 +94,8 @@ class Network:
             neuron: the model of each.
             size: how many, or a shape.
             values: parameter=value or state=initial value: a number or quantity for all, an array of one per neuron, a
-                distribution, or for a parameter a gc.param that replaces default, learn, per, min and max.
+                distribution, or for a parameter a gc.param that replaces default, learn, per, min and max. A state of
+                M parts takes (M,), one per part, or (size, M).
         """
         loc = Loc.caller()
         self._check_new(name, "a population", loc)
@@ -103,6 +105,7 @@ class Network:
         number = _product(shape)
         parameters = {p.name: p for p in neuron.parameters}
         states = {s.name: s for s in neuron.states}
+        values = values_of_parts(neuron.states, values, f"population '{name}'", loc)
         for key in values:
             if key not in parameters and key not in states:
                 near = did_you_mean(key, [*parameters, *states])
@@ -113,7 +116,7 @@ class Network:
             neuron,
             number,
             shape,
-            {n: parameter_value(p, values.get(n), number, name, neuron, loc) for n, p in parameters.items()},
+            {n: parameter_value(p, values.get(n), shape, name, neuron, loc) for n, p in parameters.items()},
             {
                 s: initial_value(s, values.get(s.name, neuron.init[s]), s.name in values, number, name, neuron, loc)
                 for s in neuron.init
@@ -170,7 +173,7 @@ class Network:
             end, several = sink.label, sink.several
         else:
             end, several = sink.name, len(sink.neuron.inputs) > 1
-        joined = f"{source.name}_{end}" + (f"_{target}" if target and several else "")
+        joined = f"{source.name}_{end}" + (f"_{identifier(str(target))}" if target and several else "")
         if name is None and joined in self._names():
             kind = self._kind(joined)
             raise DeclarationError(
@@ -229,12 +232,15 @@ class Network:
         if not signals:
             raise DeclarationError("net.output names no signal", loc, 'net.output("out") or net.output("out.v")')
         for signal in signals:
-            record = resolve_record(self, signal.name if isinstance(signal, Population) else signal, loc)
-            if record.owner in self.connections:
-                raise DeclarationError(f"net.output cannot give '{record.name}', a weight", loc, "record it")
-            if record.name in self.outputs:
-                raise DeclarationError(f"'{record.name}' is an output already", loc)
-            self.outputs = (*self.outputs, record.name)
+            asked = signal.name if isinstance(signal, Population) else signal
+            parts = parts_of(self, asked)
+            first = next(resolve_record(self, part, loc) for part in parts)
+            name = first.name if parts == (asked,) else asked
+            if first.owner in self.connections:
+                raise DeclarationError(f"net.output cannot give '{name}', a weight", loc, "record it")
+            if name in self.outputs:
+                raise DeclarationError(f"'{name}' is an output already", loc)
+            self.outputs = (*self.outputs, name)
 
     def resolve_record(self, name: str) -> Record:
         """Return what a record name such as ``"hid.v@threshold"`` means."""
@@ -361,8 +367,11 @@ def _targets(
         choices = " or ".join(f'target="{n}"' for n in names)
         raise DeclarationError(f"{label}: neuron '{sink.neuron.name}' has several inputs", loc, f"say {choices}")
     if target is not None and target not in names:
+        parts = families(sink.neuron.inputs).get(str(target), ())
         hint = did_you_mean(str(target), names) or f"its inputs are {', '.join(names)}"
-        message = f"{label}: neuron '{sink.neuron.name}' has no input {target!r}"
+        hint = "say " + " or ".join(f'target="{n}"' for n in parts) if parts else hint
+        kind = "has several inputs named" if parts else "has no input"
+        message = f"{label}: neuron '{sink.neuron.name}' {kind} {target!r}"
         raise DeclarationError(message, loc.entry("target"), hint)
     return (target or names[0],)
 

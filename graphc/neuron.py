@@ -15,6 +15,7 @@ from graphc.ir.loc import Loc
 from .declare import Draft, Resolved
 from .dimensions import Dimension
 from .names import check_name
+from .shaped import Positions, unpack
 from .surrogate import SuperSpike, Surrogate
 from .symbols import Input, Noise, Parameter, State
 from .values import Value, to_sympy
@@ -114,13 +115,13 @@ class Neuron:
 
     Args:
         name: for messages, prints and generated code.
-        ode: state -> its derivative in time.
+        ode: state -> its derivative in time; a tuple of states takes a sequence, or one value for all.
         update: state -> its next value, a discrete-time map.
         receive: state -> its value after the step's input was delivered.
         spike: when it spikes, or None.
         reset: state -> its value after a spike.
         refractory: a time, or gc.Refractory.
-        integrator: "auto", "exact", "exponential_euler", "euler", "heun" or "rk4".
+        integrator: "auto", "exact", "exponential_euler", "euler", "heun", "rk4" or "implicit_euler".
         let: name -> expression that the sympy symbol of this name stands for.
         output: what leaves; the spike by default, else the first state.
         init: state -> initial value.
@@ -144,6 +145,7 @@ class Neuron:
     integrator: str
     uses_units: bool
     dimensions: dict[str, Dimension]
+    positions: Positions
 
     def __init__(
         self,
@@ -168,10 +170,14 @@ class Neuron:
             raise DeclarationError(f"spike of neuron {name!r} is {spike!s}, no gc.Spike", loc.entry("spike"), hint)
         if refractory is not None and not isinstance(refractory, Refractory):
             refractory = Refractory(refractory, loc=loc)
-        draft = Draft(name, loc, integrator, spike, refractory)
-        groups = {"ode": ode, "update": update, "receive": receive, "reset": reset}
+        positions: Positions = {}
+        given = {"ode": ode, "update": update, "receive": receive, "reset": reset, "init": init}
+        groups = {g: unpack(g, entries, f"neuron '{name}'", loc, positions) for g, entries in given.items()}
+        init = groups.pop("init")
+        draft = Draft(name, loc, integrator, spike, refractory, positions)
         resolved = draft.resolve(groups, let, output, init)
-        self.__dict__.update(name=name, loc=loc, integrator=integrator, **_fields(resolved, spike, refractory))
+        fields = _fields(resolved, spike, refractory)
+        self.__dict__.update(name=name, loc=loc, integrator=integrator, positions=positions, **fields)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a neuron does not change."""
@@ -193,7 +199,8 @@ class Neuron:
             return self.loc.entry(group)
         if which is None or isinstance(which, int):
             return self.loc.entry(group, which)
-        return self.loc.entry(group, list(entries).index(which)) if which in entries else self.loc
+        index = self.positions.get((group, which), list(entries).index(which)) if which in entries else None
+        return self.loc if index is None else self.loc.entry(group, index)
 
     def loc_of_state(self, state: State) -> Loc:
         """Return the line of the equation of `state`."""

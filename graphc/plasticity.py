@@ -14,6 +14,7 @@ from graphc.ir.loc import Loc
 from .names import check_name
 from .rule_check import GROUPS, RuleDraft, check_choices
 from .rule_places import per_neuron, place_of
+from .shaped import Positions, unpack
 from .symbols import Input, Parameter, Place, Signal, State, weight
 
 
@@ -25,7 +26,7 @@ class Plasticity:
 
     Args:
         name: for messages and prints.
-        ode: state -> its derivative in time, at the end of the step.
+        ode: state -> its derivative in time, at the end of the step; a tuple of states takes a sequence, or one value.
         update: state -> its next value, at the end of the step.
         on_pre: state -> its value after a spike has arrived, which comes before the target integrates.
         on_post: state -> its value after a spike of the target neuron.
@@ -55,6 +56,7 @@ class Plasticity:
     integrator: str
     reduction: Literal["mean", "sum"] | None
     apply: Literal["weight", "gradient"]
+    positions: Positions
 
     def __init__(
         self,
@@ -76,8 +78,11 @@ class Plasticity:
         loc = Loc.caller()
         check_name(name, "a rule", loc)
         check_choices(name, integrator, reduction, apply, loc)
-        groups = {"ode": ode, "update": update, "on_pre": on_pre, "on_post": on_post}
-        fields = RuleDraft(name, loc).resolve(groups, transmit, let, init, bounds)
+        positions: Positions = {}
+        given = {"ode": ode, "update": update, "on_pre": on_pre, "on_post": on_post, "init": init}
+        groups = {g: unpack(g, entries, f"rule '{name}'", loc, positions) for g, entries in given.items()}
+        init = groups.pop("init")
+        fields = RuleDraft(name, loc, positions).resolve(groups, transmit, let, init, bounds)
         if not any(groups.values()):
             raise DeclarationError(f"rule '{name}' has neither an equation nor a jump", loc, "on_pre={gc.weight: ...}")
         changes = any(weight in group for group in groups.values())
@@ -86,7 +91,7 @@ class Plasticity:
         if reduction is not None and not changes:
             message = f"rule '{name}' reduces the change of gc.weight but has none"
             raise DeclarationError(message, loc.entry("reduction"))
-        options = {"integrator": integrator, "reduction": reduction, "apply": apply}
+        options = {"integrator": integrator, "reduction": reduction, "apply": apply, "positions": positions}
         self.__dict__.update(name=name, loc=loc, **options, **fields)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -127,7 +132,7 @@ class Plasticity:
         """Return the line of an argument, or of one entry of it."""
         entries = getattr(self, group)
         index = list(entries).index(key) if isinstance(entries, dict) and key in entries else None
-        return self.loc.entry(group, index)
+        return self.loc.entry(group, self.positions.get((group, key), index))
 
 
 @dataclass(frozen=True, eq=False)

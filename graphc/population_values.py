@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,22 +30,24 @@ class ParameterValue:
     max: float | None
 
 
-def parameter_value(p: Parameter, given: Any, size: int, population: str, neuron: Neuron, loc: Loc) -> ParameterValue:
-    """Return parameter `p` of a population, with what the user gave for it (None for nothing)."""
+def parameter_value(
+    p: Parameter, given: Any, shape: tuple[int, ...], population: str, neuron: Neuron, loc: Loc
+) -> ParameterValue:
+    """Return parameter `p` of a population of `shape`, with what the user gave for it (None for nothing)."""
     if given is None:
-        _check_length(p.default, p.name, size, population, loc)
+        _check_count(p.default, p.per, p.name, shape, population, loc)
         return ParameterValue(p.name, p.default, p.learn, p.per, p.min, p.max)
     loc = loc.entry(p.name)
     what = f"parameter '{p.name}' of population '{population}'"
     if isinstance(given, Parameter):
         _check_dimension(Measured(given.default, given.dimension), p.name, what, neuron, loc)
-        _check_length(given.default, p.name, size, population, loc)
+        _check_count(given.default, given.per, p.name, shape, population, loc)
         return ParameterValue(p.name, given.default, given.learn, given.per, given.min, given.max)
     measured = measure(given, what, loc)
     _check_dimension(measured, p.name, what, neuron, loc)
-    _check_length(measured.value, p.name, size, population, loc)
+    per: Per = "neuron" if p.per == "population" and not isinstance(measured.value, float) else p.per
+    _check_count(measured.value, per, p.name, shape, population, loc)
     check_bounds(p.name, measured.value, p.min, p.max, p.learn, loc)
-    per: Per = "population" if isinstance(measured.value, float) and p.per == "population" else "neuron"
     return ParameterValue(p.name, measured.value, p.learn, per, p.min, p.max)
 
 
@@ -100,10 +103,20 @@ def _uneven(duration: Any, known: dict[Parameter, Any], dt: float) -> bool:
     """Return whether some neuron's refractory time is no whole number of steps."""
     lengths = {v.size for v in known.values() if not isinstance(v, float)}
     for k in range(max(lengths)):
-        numbers = {p: sympy.Float(v if isinstance(v, float) else float(v[k])) for p, v in known.items()}
+        at = {p: 0 if isinstance(v, float) else k * v.size // max(lengths) for p, v in known.items()}
+        numbers = {p: sympy.Float(v if isinstance(v, float) else float(v[at[p]])) for p, v in known.items()}
         if whole_steps(float(duration.xreplace(numbers)), dt) is None:
             return True
     return False
+
+
+def _check_count(value: Any, per: Per, name: str, shape: tuple[int, ...], population: str, loc: Loc) -> None:
+    """Refuse an array with another number of values than there are neurons, or channels."""
+    if per != "channel":
+        _check_length(value, name, math.prod(shape), population, loc)
+    elif is_array(value) and value.shape != shape[:1]:
+        message = f"'{name}' of population '{population}' has shape {value.shape}, but there are {shape[0]} channels"
+        raise DeclarationError(message, loc, f"give one number, or an array of shape ({shape[0]},)")
 
 
 def _check_length(value: Any, name: str, size: int, population: str, loc: Loc) -> None:

@@ -9,6 +9,7 @@ from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 
 from .names import did_you_mean
+from .shaped import families
 from .symbols import spike
 
 if TYPE_CHECKING:
@@ -60,6 +61,25 @@ def resolve_record(network: Network, name: str, loc: Loc) -> Record:
         message = f"'{name}' has no value before the reset"
         raise DeclarationError(message, loc, "states, inputs and lets without gc.spike have one")
     return record
+
+
+def families_of(network: Network) -> dict[str, tuple[str, ...]]:
+    """Return the names of the parts of every signal that has several, such as "hid.v" and "hid.v@threshold"."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, population in network.populations.items():
+        for whole, parts in families((*population.neuron.states, *population.neuron.inputs)).items():
+            for moment in ("", "@threshold"):
+                found[f"{name}.{whole}{moment}"] = tuple(f"{name}.{part}{moment}" for part in parts)
+    for name, connection in network.connections.items():
+        if connection.rule is not None:
+            for whole, parts in families(connection.rule.states).items():
+                found[f"{name}.{whole}"] = tuple(f"{name}.{part}" for part in parts)
+    return found
+
+
+def parts_of(network: Network, name: str) -> tuple[str, ...]:
+    """Return the records that one name stands for: itself, or those of all parts."""
+    return families_of(network).get(name, (name,)) if isinstance(name, str) else (name,)
 
 
 def signals(population: Population) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from .declare import INTEGRATORS
 from .entries import Entry, in_base_units, sorted_symbols
 from .names import check_name, did_you_mean
 from .rule_places import READABLE, leaves_of, place_of, term_with
+from .shaped import Positions
 from .symbols import Input, Named, Parameter, Signal, State, spike, weight
 from .values import to_sympy
 
@@ -30,6 +31,7 @@ class RuleDraft:
 
     name: str
     loc: Loc
+    positions: Positions = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     errors: list[DeclarationError] = field(default_factory=list)
 
@@ -102,7 +104,7 @@ class RuleDraft:
             self.fail(f"bounds of rule '{self.name}' are {low} and {high}", self.loc.entry("bounds"), "low < high")
 
     def _add(self, group: str, key: Any, index: int | None, value: Any) -> None:
-        entry = Entry(group, key, index, None, self.name, self.loc, "rule")
+        entry = Entry(group, key, self.positions.get((group, key), index), None, self.name, self.loc, "rule")
         try:
             if group == "let":
                 check_name(key, "let", entry.loc)
@@ -238,8 +240,6 @@ def shown(leaf: sympy.Basic) -> str:
 
 def check_choices(name: str, integrator: Any, reduction: Any, apply: Any, loc: Loc) -> None:
     """Raise where an option has none of its values."""
-    if integrator == "implicit_euler":
-        not_supported("integrator='implicit_euler' of a rule", loc.entry("integrator"), 'use "exponential_euler"')
     for option, value, known in (
         ("integrator", integrator, INTEGRATORS),
         ("reduction", reduction, (None, "mean", "sum")),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import sympy
 
 from graphc.ir import functions as markers
-from graphc.ir.errors import DeclarationError, not_supported
+from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 
 from .dimensions import Dimension, quantities
@@ -46,21 +46,23 @@ class Named(sympy.Symbol):
 class State(Named):
     """A state of a neuron, or of a learning rule: then it lives where `on` says."""
 
-    def __new__(cls, name: str, on: Place | None = None) -> Any:
+    def __new__(cls, name: str, on: Place | None = None, size: int | None = None) -> Any:
         """Return the symbol; use gc.state."""
-        return Named.__new__(cls, name, *([on] if on else []))
+        return Named.__new__(cls, name, *_given(on, size))
 
     on: Place | None = property(lambda self: self._options[0] if self._options else None)  # type: ignore[assignment]
+    size: int | None = property(lambda self: self._options[1] if self._options[1:] else None)  # type: ignore[assignment]
 
 
 class Input(Named):
     """The summed synaptic drive of a neuron, or a third factor of a learning rule, which is where `on` says."""
 
-    def __new__(cls, name: str, on: Place | None = None) -> Any:
+    def __new__(cls, name: str, on: Place | None = None, size: int | None = None) -> Any:
         """Return the symbol; use gc.input."""
-        return Named.__new__(cls, name, *([on] if on else []))
+        return Named.__new__(cls, name, *_given(on, size))
 
     on: Place | None = property(lambda self: self._options[0] if self._options else None)  # type: ignore[assignment]
+    size: int | None = property(lambda self: self._options[1] if self._options[1:] else None)  # type: ignore[assignment]
 
 
 class Noise(Named):
@@ -112,33 +114,52 @@ t, dt, spike, weight = (Reserved(name) for name in ("t", "dt", "spike", "weight"
 refractory = Reserved("refractory")  # 1 while a neuron cannot spike; for outputs that graphc itself makes
 
 
-def state(name: str, *, shape: Any = None, on: Any = None) -> State:
+@overload
+def state(name: str, *, shape: None = None, on: Any = None) -> State: ...
+@overload
+def state(name: str, *, shape: int, on: Any = None) -> tuple[State, ...]: ...
+def state(name: str, *, shape: Any = None, on: Any = None) -> Any:
     """Return a state of a neuron; it needs an equation in `ode` or `update`.
 
     In a learning rule a state lives `on` "pre" or "post", one per neuron of that side, or on "synapse", the default.
+    With a `shape`, a number M, it is the tuple of M states ``v[0]`` to ``v[M-1]``, which may be a key of `ode`,
+    `update`, `receive`, `reset` and `init`.
     """
     loc = Loc.caller()
     _check_place(shape, on, ("pre", "post", "synapse"), "gc.state", loc)
-    return State(check_symbol_name(name, "a state", loc), on)  # type: ignore[no-any-return]
+    return _parts(State, check_symbol_name(name, "a state", loc), on, shape)
 
 
-def states(names: str, *, shape: Any = None, on: Any = None) -> tuple[State, ...]:
-    """Return one state per name in ``"v u"``."""
+@overload
+def states(names: str, *, shape: None = None, on: Any = None) -> tuple[State, ...]: ...
+@overload
+def states(names: str, *, shape: int, on: Any = None) -> tuple[tuple[State, ...], ...]: ...
+def states(names: str, *, shape: Any = None, on: Any = None) -> tuple[Any, ...]:
+    """Return one state per name in ``"v u"``, each a tuple where there is a `shape`."""
     return tuple(state(name, shape=shape, on=on) for name in _split(names, "gc.states"))
 
 
-def input(name: str, *, shape: Any = None, on: Any = None) -> Input:
+@overload
+def input(name: str, *, shape: None = None, on: Any = None) -> Input: ...
+@overload
+def input(name: str, *, shape: int, on: Any = None) -> tuple[Input, ...]: ...
+def input(name: str, *, shape: Any = None, on: Any = None) -> Any:
     """Return an input of a neuron: the sum of what its connections deliver in a step.
 
-    In a learning rule it is a third factor: one number `on` "network", or one per neuron of "post" or "pre".
+    In a learning rule it is a third factor: one number `on` "network", or one per neuron of "post" or "pre". With a
+    `shape`, a number M, it is the tuple of M inputs ``x[0]`` to ``x[M-1]``, each the target of its own connections.
     """
     loc = Loc.caller()
     _check_place(shape, on, ("network", "post", "pre"), "gc.input", loc)
-    return Input(check_symbol_name(name, "an input", loc), on)  # type: ignore[no-any-return]
+    return _parts(Input, check_symbol_name(name, "an input", loc), on, shape)
 
 
-def inputs(names: str, *, shape: Any = None, on: Any = None) -> tuple[Input, ...]:
-    """Return one input per name in ``"exc inh"``."""
+@overload
+def inputs(names: str, *, shape: None = None, on: Any = None) -> tuple[Input, ...]: ...
+@overload
+def inputs(names: str, *, shape: int, on: Any = None) -> tuple[tuple[Input, ...], ...]: ...
+def inputs(names: str, *, shape: Any = None, on: Any = None) -> tuple[Any, ...]:
+    """Return one input per name in ``"exc inh"``, each a tuple where there is a `shape`."""
     return tuple(input(name, shape=shape, on=on) for name in _split(names, "gc.inputs"))
 
 
@@ -151,17 +172,16 @@ def param(
         name: its name in the equations and on the module, ``model.hid.tau``.
         default: number, quantity, array of one value per neuron, or distribution.
         learn: make it an nn.Parameter.
-        per: one value per "population" or per "neuron", where an array has one per neuron; or per "synapse", for use in
-            `transmit` of a connection, of the shape of its weights.
+        per: one value per "population" or per "neuron", where an array has one per neuron; per "channel", one per
+            first axis of the population's shape; or per "synapse", for use in `transmit` of a connection, of the shape
+            of its weights.
         min: lower bound, kept during learning.
         max: upper bound, kept during learning.
     """
     loc = Loc.caller()
     check_attribute_name(check_symbol_name(name, "a parameter", loc), "a parameter", loc)
-    if per == "channel":
-        not_supported(f'per="{per}" of parameter {name!r}', loc)
-    if per not in ("population", "neuron", "synapse"):
-        hint = 'use "population", "neuron" or "synapse"'
+    if per not in ("population", "neuron", "channel", "synapse"):
+        hint = 'use "population", "neuron", "channel" or "synapse"'
         raise DeclarationError(f"per={per!r} of parameter {name!r} is unknown", loc, hint)
     if not isinstance(learn, bool):
         raise DeclarationError(f"learn of parameter {name!r} must be True or False, not {learn!r}", loc)
@@ -220,6 +240,7 @@ def previous(a: Any, delay: Any = 1) -> Any:
     loc = Loc.caller()
     if not isinstance(a, (State, Input, Signal)) and a != spike:
         hint = "give a state, an input or gc.spike, and compute with what gc.previous returns"
+        hint = "one part of it, such as gc.previous(v[0])" if isinstance(a, tuple) else hint
         raise DeclarationError(f"gc.previous takes one symbol, not {a!s}", loc, hint)
     if quantities(delay):
         return markers.previous(a, delay)
@@ -300,10 +321,22 @@ def _split(names: str, what: str) -> list[str]:
 
 
 def _check_place(shape: Any, on: Any, places: tuple[str, ...], what: str, loc: Loc) -> None:
-    if shape is not None:
-        not_supported(f"shape= of {what}", loc)
+    if shape is not None and (isinstance(shape, bool) or not hasattr(shape, "__index__") or shape < 1):
+        hint = "give the number of parts, such as shape=3"
+        raise DeclarationError(f"shape={shape!r} of {what} is no positive int", loc, hint)
     if on is not None and on not in places:
         raise DeclarationError(f"on={on!r} of {what} is unknown", loc, f"use one of {', '.join(map(repr, places))}")
+
+
+def _parts(kind: Any, name: str, on: Any, shape: Any) -> Any:
+    if shape is None:
+        return kind(name, on)
+    return tuple(kind(f"{name}[{k}]", on, int(shape)) for k in range(int(shape)))
+
+
+def _given(on: Any, size: Any) -> list[Any]:
+    """Return the options of a state or input, without those that are None at the end."""
+    return [on, size] if size is not None else [on] if on is not None else []
 
 
 def _key(option: Any) -> str:

@@ -33,7 +33,7 @@ from .ops import (
 from .printer import show
 from .program import Parameter, Program, Region, Tensor, final, gradient, initial
 from .schedule import Buffer, DeviceSpec, Kernel, Phase, Precision, Schedule, Stage, StepBuffer, Storage
-from .synapses import PREPARES, DelayedSynapses, Place, Synapses, Take, Total, slot
+from .synapses import PREPARES, DelayedSynapses, Place, Repeat, Synapses, Take, Total, slot
 from .traces import Driver, State, Trace
 from .types import Type, join
 from .verify import verify
@@ -77,6 +77,7 @@ __all__ = [
     "Read",
     "Reduce",
     "Region",
+    "Repeat",
     "Reset",
     "Schedule",
     "Spike",

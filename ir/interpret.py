@@ -39,7 +39,7 @@ from .ops import (
     Via,
 )
 from .program import Program, Region
-from .synapses import DelayedSynapses, Place, Synapses, Take, Total
+from .synapses import DelayedSynapses, Place, Repeat, Synapses, Take, Total
 
 Tensors = MutableMapping[str, torch.Tensor]
 
@@ -253,6 +253,8 @@ class _Step:
                 return run_synapses(node, args, shape, self.mode.dtype, self.leading)
             case DelayedSynapses(result=result):
                 return run_delayed(node, args, self.shape(result)[1 if result.type.batched else 0 :])
+            case Repeat(times=times):
+                return args[0].repeat_interleave(times)
             case Take() | Place() | Total():
                 return prepare(node, args, self.shape(node.result))
             case _:

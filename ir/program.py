@@ -96,6 +96,8 @@ class Program:
         applied: what learning rules leave in parameters.
         streams: sources of noise; 0 where nothing is random.
         notes: lines for `explain()`, by the pass that wrote them.
+        asked: the outputs as the user named them, one name for all parts of a state.
+        families: the names of the parts of every signal that has several.
     """
 
     stage: str
@@ -115,6 +117,8 @@ class Program:
     taps: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     applied: tuple[Applied, ...] = ()
     streams: int = 0
+    asked: tuple[str, ...] = ()
+    families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_regions(self, regions: Iterable[Region], stage: str | None = None) -> Program:
         """Return this program with other regions; itself when they are the same objects and the stage stays."""

@@ -188,4 +188,21 @@ class Total(Node):
             self.fail("makes no vector")
 
 
-PREPARES = (Take, Place, Total, Diagonal)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Repeat(Node):
+    """Every element `times` times in a row: one number per channel becomes one per neuron; prologue only."""
+
+    times: int
+
+    def infer_type(self) -> Type:
+        """Return the type that the result must have."""
+        return self.result.type
+
+    def verify(self) -> None:
+        """Raise a VerifyError where the operands or the result have other axes than the op demands."""
+        Node.verify(self)
+        if any(len(v.type.axes) != 1 or v.type.batched for v in (self.result, *self.operands)):
+            self.fail("repeats something else than a vector")
+
+
+PREPARES = (Take, Place, Total, Diagonal, Repeat)

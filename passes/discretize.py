@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy
 
-from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Value, symbol
+from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Repeat, Value, symbol
 from graphc.ir.errors import warn
 
 from .build import Builder, fixed_values
@@ -130,4 +130,7 @@ def _numbers(program: Program, graph: Graph) -> dict[sympy.Symbol, np.ndarray]:
         for i in graph.inputs
         if isinstance(values.get(i.source), (int, float, np.ndarray))
     }
+    for n in graph.nodes:
+        if isinstance(n, Repeat) and symbol(n.operands[0]) in numbers:
+            numbers[symbol(n.result)] = np.repeat(numbers[symbol(n.operands[0])], n.times)
     return numbers | {symbol(n.result): np.asarray(n.value) for n in graph.nodes if isinstance(n, Const)}

@@ -1,4 +1,4 @@
-"""One step of an ODE system as single-assignment nodes: exact, exponential Euler, Euler, Heun, Runge-Kutta 4."""
+"""One step of an ODE system as single-assignment nodes: exact, exponential, explicit and implicit integrators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from graphc.ir.functions import exprel
 
 from .build import Builder
 from .diffusion import Diffusions, additive, gathered, growing, plain, split
+from .implicit import implicit_euler, in_words
 
 Rates = Mapping[sympy.Symbol, sympy.Expr]
 
@@ -68,6 +69,9 @@ def choose(problem: Problem) -> list[Choice]:
         DeclarationError: `exact` or `exponential_euler` was asked for and a state does not allow it.
     """
     wanted, rates = problem.system.integrator, problem.rates
+    if wanted == "implicit_euler":
+        reason = in_words(rates)
+        return [Choice(problem.name(s), wanted, reason) for s in rates]
     if wanted in ("euler", "heun", "rk4"):
         return [Choice(problem.name(s), wanted, "as declared") for s in rates]
     linear = linear_set(rates, problem.constant, problem.diffusion, wanted == "exact")
@@ -128,6 +132,9 @@ def advance(problem: Problem, choices: Sequence[Choice], build: Builder) -> list
     method = choices[0].integrator
     if method == "heun":
         return _heun(problem, build)
+    if method == "implicit_euler":
+        kicks = {s: plain(s, problem.diffusion, sympy.sqrt(problem.system.h)) for s in problem.rates}
+        return implicit_euler(problem.rates, kicks, problem.system, build)
     if method == "rk4":
         return _rk4(problem, build)
     new: dict[sympy.Symbol, Value] = {}

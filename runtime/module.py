@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from graphc.ir import GraphcError, Program, TargetError, initial
-from graphc.ir.program import during
 from graphc.passes import Request
 
 from . import autograd, checkpoint, online
@@ -35,6 +34,7 @@ from .parameters import add_parameters, check_parameters, draw, read_parameters
 from .products import NARROW
 from .prologue import initial_state
 from .restored import restored
+from .shaped import outputs_of, parts, records_of
 from .synapses import SynapseControls
 from .tuned import LOG, Size, size_of, tuned, with_options
 
@@ -49,8 +49,8 @@ class Run:
     """What one run returned; tensors are differentiable.
 
     Attributes:
-        output: (T, B, N), or by name when the network has several outputs.
-        records: (T, B, N) by name.
+        output: (T, B, N), or by name when the network has several outputs; (T, B, N, M) for a state of M parts.
+        records: likewise by name.
         state: the state after the last step, for the next call.
     """
 
@@ -277,7 +277,7 @@ class Model(SynapseControls):
             str(device),
             self.dtype,
             Request(
-                record,
+                parts(self._program, record),
                 wrt,
                 whole and bool(wrt),
                 target != "triton" and self._options.rule is None,
@@ -349,12 +349,7 @@ class Model(SynapseControls):
         last["t"] = start + steps
         if self._program.applied:
             apply_rules(self, self._program, state, last)
-        output: Any
-        if len(self._program.outputs) == 1:
-            output = named[self._program.outputs[0]]
-        else:
-            output = {_short(name): named[name] for name in self._program.outputs}
-        return output, {name: named[name if name in named else during(name)] for name in record}, last
+        return outputs_of(self._program, named), records_of(self._program, named, record), last
 
     def _carrying(self, parameters: list[torch.Tensor], state: Mapping[str, torch.Tensor] | None) -> Program:
         """Return the program with the states that a call takes: of traces those it has, where something learns."""
@@ -406,8 +401,3 @@ def _prepared(
 
 # All that torch.compiler.assume_constant_result does; it imports torch._dynamo, which takes as long as torch.
 _prepared._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def _short(name: str) -> str:
-    """Return the name under which an output was declared: "out" for "out.output"."""
-    return name.removesuffix(".output")

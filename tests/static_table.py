@@ -30,7 +30,7 @@ from graphc.runtime.ahead import KernelReport, built_kernels, compile_ahead, sig
 from graphc.runtime.cache import content_hash
 
 from .models.triton_kernels import DEVICES, network_of, trained
-from .oracles.networks import SCALES
+from .oracles.networks import WIDE
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
@@ -185,7 +185,7 @@ def all_cases() -> list[Case]:
         Case(strategy, precision, size, neuron, str(arch))
         for strategy, sizes in SIZES.items()
         for precision, wanted in sizes.items()
-        for size, neuron, arch in itertools.product(wanted, SCALES, DEVICES)
+        for size, neuron, arch in itertools.product(wanted, WIDE, DEVICES)
     ]
 
 

@@ -190,7 +190,6 @@ NEURONS = {
         lambda: neuron(ode={v: -v}, integrator="rk45"),
         "integrator 'rk45' of neuron 'N' is unknown",
     ),
-    "implicit integrator": (lambda: neuron(ode={v: -v}, integrator="implicit_euler"), "is not supported yet"),
     "spike is a comparison": (lambda: neuron(ode={v: -v}, spike=v > 1), "no gc.Spike"),
     "condition is equality": (lambda: gc.Spike(sympy.Eq(v, 1)), "is no spike condition"),
     "condition is and": (lambda: gc.Spike(sympy.And(v > 1, w > 1)), "is no spike condition"),

@@ -96,8 +96,6 @@ def test_places_are_part_of_a_symbol():
 
 LATER = {
     "noise": lambda: gc.noise("xi"),
-    "shape": lambda: gc.state("v", shape=3),
-    "channel": lambda: gc.param("a", 1, per="channel"),
     "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
 }
 

@@ -21,6 +21,7 @@ from graphc.ir.functions import previous
 from graphc.network import Network, Population
 from graphc.neuron import Neuron
 from graphc.population_values import ParameterValue
+from graphc.shaped import identifier
 
 from .declared_step import ORDERS, integrate, integrators
 from .recorded import Recorded
@@ -152,8 +153,9 @@ def _network(alone: _Alone, dt: float) -> Network:
     init = {s: alone.values[s] for s in alone.neuron.states}
     net.populations["n"] = Population("n", alone.neuron, count, (count,), values, init, population.loc)
     for i in alone.neuron.inputs:
-        net.input(f"held_{i.name}", count)
-        net.connect(f"held_{i.name}", "n", target=i.name, connectivity=OneToOne(), weight=1.0, name=f"line_{i.name}")
+        own = identifier(i.name)
+        net.input(f"held_{own}", count)
+        net.connect(f"held_{own}", "n", target=i.name, connectivity=OneToOne(), weight=1.0, name=f"line_{own}")
     net.output("n")
     return net
 
@@ -177,7 +179,7 @@ def _advanced(alone: _Alone, level: int) -> dict[Any, Array]:
         for tensor in program.states:
             env[f"{tensor.name}@initial"] = env[f"{tensor.name}@initial"].expand(1, alone.count)
         for i in alone.neuron.inputs:
-            env[f"held_{i.name}"] = torch.as_tensor(alone.values[i]).expand(steps, 1, alone.count)
+            env[f"held_{identifier(i.name)}"] = torch.as_tensor(alone.values[i]).expand(steps, 1, alone.count)
         env |= {"@t": torch.tensor(0), "@T": torch.tensor(steps), "@B": torch.tensor(1)}
         done = interpret(program, env)
     return {s: done[f"n.{s.name}@final"].numpy()[0] for s in alone.neuron.ode}

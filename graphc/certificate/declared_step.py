@@ -18,7 +18,7 @@ from graphc.symbols import dt as step_length
 from .walk import Array, NotCovered, Values, expm, walk
 
 Rates: TypeAlias = "Mapping[State, sympy.Expr]"
-ORDERS = {"exact": None, "exponential_euler": 1, "euler": 1, "heun": 2, "rk4": 4}
+ORDERS = {"exact": None, "exponential_euler": 1, "euler": 1, "heun": 2, "rk4": 4, "implicit_euler": 1}
 """What every integrator promises: the power of dt with which its error falls; None for no error."""
 
 
@@ -29,7 +29,7 @@ def integrators(neuron: Neuron) -> dict[State, str]:
     it, exponential Euler for what is linear in itself, and Euler for the rest.
     """
     rates, wanted = neuron.ode, neuron.integrator
-    if wanted in ("euler", "heun", "rk4"):
+    if wanted in ("euler", "heun", "rk4", "implicit_euler"):
         return dict.fromkeys(rates, wanted)
     linear = _linear(neuron) if wanted in ("auto", "exact") else []
     found = {}
@@ -73,6 +73,8 @@ def integrate(neuron: Neuron, values: Values, h: float, still: Sequence[State] =
     rates = {s: sympy.S.Zero if s in still else rate for s, rate in neuron.ode.items()}
     kinds = integrators(neuron)
     methods = set(kinds.values())
+    if methods == {"implicit_euler"}:
+        return _implicit(rates, values, h)
     if methods & {"heun", "rk4"}:
         return _stages(rates, values, h, methods.pop(), t)
     exact = [s for s in rates if kinds[s] == "exact"]
@@ -112,6 +114,17 @@ def _exact(rates: Rates, values: Values, h: float) -> dict[State, Any]:
         terms += [grown[..., r, k + c] * u for c, u in enumerate(forcing)]
         new[state] = sum(terms[1:], terms[0])
     return new
+
+
+def _implicit(rates: Rates, values: Values, h: float) -> dict[State, Any]:
+    """Return x + d, where d solves (1 - h J) d = h f as one system of all states."""
+    slopes = [[walk(sympy.diff(r, s), values) for s in rates] for r in rates.values()]
+    forces = [walk(r, values) for r in rates.values()]
+    shape = np.broadcast_shapes(*(np.shape(e) for e in (*forces, *(e for row in slopes for e in row))))
+    matrix = np.stack([np.stack([np.broadcast_to(e, shape) for e in row], -1) for row in slopes], -2)
+    right = np.stack([np.broadcast_to(f, shape) for f in forces], -1)[..., None]
+    moved = np.linalg.solve(np.eye(len(rates)) - h * matrix, h * right)[..., 0]
+    return {s: values[s] + moved[..., k] for k, s in enumerate(rates)}
 
 
 def _stages(rates: Rates, values: Values, h: float, method: str, t: Any) -> dict[State, Any]:

@@ -67,6 +67,9 @@ class Recorded:
         """Return the parameters of a population by symbol."""
         own = f"{population.name}."
         read = {n.removeprefix(own): x for n, x in self.tensors.items() if n.startswith(own)}
+        for p in population.parameters.values():
+            if p.per == "channel" and p.name in read:
+                read[p.name] = np.repeat(read[p.name], population.size // population.shape[0])
         return parameter_arrays(population.neuron, read)
 
     def start(self, population: Population) -> dict[sympy.Basic, Any]:

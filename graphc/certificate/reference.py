@@ -122,10 +122,9 @@ def call_target(model: Model, call: Call) -> Traces:
 
 
 def _outputs(model: Model, output: Any, records: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    outputs = model.last_build().program.outputs
-    own = [n for n in outputs if n not in records]
-    values = output if isinstance(output, dict) else {own[0] if own else outputs[0]: output}
-    return {n: values[n] if n in values else values[n.removesuffix(".output")] for n in own}
+    from graphc.runtime.shaped import outputs_by_part
+
+    return {n: y for n, y in outputs_by_part(model._program, output).items() if n not in records}
 
 
 def _leaves(inputs: Any) -> Any:
@@ -166,6 +165,7 @@ def run_reference(
 
     from graphc.ir.interpret import Mode, interpret
     from graphc.runtime.parameters import read_parameters
+    from graphc.runtime.shaped import outputs_by_part
 
     request = Request(rule=model._options.rule)
     program = pipeline(request)[0].run(lower(compiler.network, tuple(records)))
@@ -185,10 +185,7 @@ def run_reference(
         twin._target = "reference"
         named = given if len(given) > 1 else next(iter(given.values()), None)
         run = twin.run(named, record=tuple(records), state=call.state, seed=SEED, steps=steps, batch_size=batch)
-        outputs = (
-            run.output if isinstance(run.output, dict) else dict.fromkeys(compiler.lowered(()).outputs, run.output)
-        )
-        done |= run.records | {n if n in names else f"{n}.output": y for n, y in outputs.items()}
+        done |= run.records | outputs_by_part(twin._program, run.output)
     leaves: dict[str, torch.Tensor] = {shown(n): p for n, p in twin.named_parameters() if p.requires_grad}
     leaves |= given if _whole(model) else {}
     last = {n.removesuffix("@final"): x for n, x in done.items() if n.endswith("@final")}

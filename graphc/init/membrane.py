@@ -24,6 +24,7 @@ from graphc.distributions import Distribution
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 from graphc.names import did_you_mean
+from graphc.shaped import identifier
 from graphc.values import is_array
 
 if TYPE_CHECKING:
@@ -88,12 +89,13 @@ class Membrane:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")  # the network itself warns
             torch.manual_seed(0)
-            self.program = pipeline(Request())[0].run(lower(_alone(population, dt)))
+            net = _alone(population, dt)
+            self.program = pipeline(Request())[0].run(lower(net))
             sizes = self.program.sizes
             self.env: dict[str, Any] = {p.name: draw(p, sizes, torch.float64) for p in self.program.parameters}
             start = self.env | {p.name: draw(p, sizes, torch.float64, 1) for p in self.program.draws}
             run_once(self.program.initial, start, self.mode)
-        self.size = next(iter(sizes.values()))
+        self.size = net.populations["cell"].size
         self.rows = [  # of the vector of states: a tensor, and which of its steps
             (t.name, k) for t in self.program.states if t.type.dtype == "real" for k in range(t.depth or 1)
         ]
@@ -117,7 +119,7 @@ class Membrane:
 
         env = dict(self.env)
         for k, name in enumerate(self.inputs):
-            env[f"to_{name}"] = x[None, :, :, k]
+            env[f"to_{identifier(name)}"] = x[None, :, :, k]
         for t in self.program.states:
             columns = [k for k, (name, _) in enumerate(self.rows) if name == t.name]
             value = s[..., columns].movedim(-1, 0) if columns else env[initial(t.name)]
@@ -230,12 +232,14 @@ def _alone(population: Population, dt: float) -> Network:
     else:
         size = DRAWS if any(isinstance(v, Distribution) for v in values) else 1
     net = Network(dt)
+    shape = population.shape if size == population.size else (size,)
     net.populations["cell"] = replace(
-        population, name="cell", neuron=_silent(population.neuron), size=size, shape=(size,)
+        population, name="cell", neuron=_silent(population.neuron), size=size, shape=shape
     )
     for i in population.neuron.inputs:
-        net.input(f"to_{i.name}", size)
-        net.connect(f"to_{i.name}", "cell", target=i.name, connectivity=OneToOne(), weight=1.0, learn=False)
+        own = f"to_{identifier(i.name)}"
+        net.input(own, size)
+        net.connect(own, "cell", target=i.name, connectivity=OneToOne(), weight=1.0, learn=False)
     net.output(f"cell.{population.neuron.states[0].name}")
     return net
 

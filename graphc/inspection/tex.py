@@ -28,6 +28,7 @@ class Naming:
 
     def name(self, value: str) -> str:
         """Return the LaTeX of a name; the adjoint of a value, ``d_NAME`` or ``d(NAME)``, has a bar."""
+        value = re.sub(r"\[(\d+)\]", r"_\1", value)  # a part of a state: its number stands below
         if (adjoint := re.fullmatch(r"d\(([\w.]+)(?:@history)?\)(?:@\d+)?", value)) is not None:
             return self._barred(adjoint[1])
         if value.startswith("d_") and len(value) > 2:

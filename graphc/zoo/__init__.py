@@ -11,17 +11,21 @@ from graphc.neuron import Neuron
 from graphc.plasticity import Plasticity
 
 from .adaptive import ALIF, AdaptiveThreshold
+from .compartments import PassiveCable, PinskyRinzel, passive_cable
 from .conductance import CoBaLIF
+from .elm import ELM, elm
 from .exponential import EIF, AdEx
 from .hodgkin_huxley import HodgkinHuxley
 from .izhikevich import IZHIKEVICH_CLASSES, Izhikevich, IzhikevichPublished
 from .leaky import LI, LIF, AlphaLIF, CuBaLIF
+from .nmda import NMDA
 from .oscillators import FitzHughNagumo, MorrisLecar
 from .plasticity import BCM, BennaFusi, EProp, Oja, SuperSpikeRule, TsodyksMarkram
 from .quadratic import QIF, Theta
 from .rate import CTRNN
 from .stdp import CalciumRule, InhibitorySTDP, PairSTDP, RewardSTDP, TripletSTDP, VoltageSTDP
 from .stochastic import GIF, SRM0, NoisyLIF, OrnsteinUhlenbeck
+from .urbanczik import DendriticPrediction, UrbanczikSenn
 
 ALL: dict[str, Neuron] = {
     neuron.name: neuron
@@ -47,6 +51,11 @@ ALL: dict[str, Neuron] = {
         OrnsteinUhlenbeck,
         GIF,
         SRM0,
+        PassiveCable,
+        PinskyRinzel,
+        UrbanczikSenn,
+        NMDA,
+        ELM,
     )
 }
 """Every neuron of the zoo by name."""
@@ -66,6 +75,7 @@ RULES: dict[str, Callable[..., Plasticity]] = {
         BCM,
         Oja,
         BennaFusi,
+        DendriticPrediction,
     )
 }
 """Every learning rule of the zoo by name."""
@@ -76,10 +86,12 @@ __all__ = [
     "BCM",
     "CTRNN",
     "EIF",
+    "ELM",
     "GIF",
     "IZHIKEVICH_CLASSES",
     "LI",
     "LIF",
+    "NMDA",
     "QIF",
     "RULES",
     "SRM0",
@@ -90,6 +102,7 @@ __all__ = [
     "CalciumRule",
     "CoBaLIF",
     "CuBaLIF",
+    "DendriticPrediction",
     "EProp",
     "FitzHughNagumo",
     "HodgkinHuxley",
@@ -101,10 +114,15 @@ __all__ = [
     "Oja",
     "OrnsteinUhlenbeck",
     "PairSTDP",
+    "PassiveCable",
+    "PinskyRinzel",
     "RewardSTDP",
     "SuperSpikeRule",
     "Theta",
     "TripletSTDP",
     "TsodyksMarkram",
+    "UrbanczikSenn",
     "VoltageSTDP",
+    "elm",
+    "passive_cable",
 ]

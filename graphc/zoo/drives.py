@@ -54,6 +54,11 @@ DRIVES: dict[str, Drive] = {
     "OrnsteinUhlenbeck": Drive(0.1, 200, 200.0, "held"),
     "GIF": Drive(0.1, 500, 120.0, "held"),
     "SRM0": Drive(0.5, 500, 10.0, "volley"),
+    "PassiveCable": Drive(0.1, 200, 100.0, "held"),
+    "PinskyRinzel": Drive(0.05, 1000, 0.75, "held"),
+    "UrbanczikSenn": Drive(0.1, 100, 0.6, "held"),
+    "NMDA": Drive(0.1, 300, 60.0, "volley"),
+    "ELM": Drive(1.0, 300, 1.0, "volley"),
 }
 
 INPUTS, NEURONS, RATE = 64, 64, 0.05

@@ -18,6 +18,7 @@ from graphc.network import Network
 from graphc.neuron import Neuron
 from graphc.passes import Request, pipeline
 from graphc.plasticity import Plasticity
+from graphc.shaped import identifier
 
 ARRIVAL, SPIKE = "at an arrival", "at a spike"
 
@@ -159,11 +160,12 @@ class Discretised:
 def discretised(neuron: Neuron, dt: float) -> Discretised:
     """Return one step of `dt` ms of `neuron`."""
     net = Network(dt=dt)
-    for given in neuron.inputs:
-        net.input(given.name, 1)
+    lines = {given.name: identifier(given.name) for given in neuron.inputs}
+    for line in lines.values():
+        net.input(line, 1)
     net.population("n", neuron, 1)
-    for given in neuron.inputs:
-        net.connect(given.name, "n", target=given.name, weight=1.0, connectivity=OneToOne(), name=f"to_{given.name}")
+    for target, line in lines.items():
+        net.connect(line, "n", target=target, weight=1.0, connectivity=OneToOne(), name=f"to_{line}")
     net.output("n")
     program: Program = pipeline(Request())[0].run(lower(net))
     integrators = dict.fromkeys((s.name for s in neuron.states), "update, as declared")

@@ -17,6 +17,7 @@ from .texts import texts
 from .window import window
 
 BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d1661b", "#2a8a4a", "#8a8a8a"
+COLORS = (BLUE, ORANGE, GREEN, "#7a4fa3", "#a83232", "#3a8f9e", GREY, "black")
 KINDS = ("png", "svg", "pdf")
 
 
@@ -97,7 +98,8 @@ def _by_unit(neuron: Neuron) -> list[list[str]]:
 
 
 def _states(panel: Any, neuron: Neuron, names: list[str], response: Response) -> None:
-    for name, color in zip(names, (BLUE, ORANGE, GREEN), strict=False):
+    for k, name in enumerate(names):
+        color = COLORS[k % len(COLORS)]
         panel.plot(response.time, response.states[name][:, 0], color=color, linewidth=1.0, label=name)
     panel.set_ylabel(_with_unit(neuron, names[0]) if len(names) == 1 else unit_of(neuron, names[0]))
     if len(names) > 1:
