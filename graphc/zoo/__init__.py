@@ -10,16 +10,22 @@ from collections.abc import Callable
 from graphc.neuron import Neuron
 from graphc.plasticity import Plasticity
 
-from .adaptive import ALIF, AdaptiveThreshold
+from .adaptive import ALIF, MAT2, MAT_CLASSES, AdaptiveThreshold, AdLIF, SEAdLIF
+from .astrocytes import AstrocyteModulated, LiRinzel, NadkarniJung
 from .conductance import CoBaLIF
+from .cortical import TraubMiles, WangBuzsaki
 from .exponential import EIF, AdEx
+from .gated import GRU, LRU, gru, minimal_gated
+from .glif import GLIF1, GLIF2, GLIF3, GLIF4, GLIF5
 from .hodgkin_huxley import HodgkinHuxley
 from .izhikevich import IZHIKEVICH_CLASSES, Izhikevich, IzhikevichPublished
 from .leaky import LI, LIF, AlphaLIF, CuBaLIF
-from .oscillators import FitzHughNagumo, MorrisLecar
+from .maps import Rulkov
+from .oscillators import FitzHughNagumo, HindmarshRose, MorrisLecar
 from .plasticity import BCM, BennaFusi, EProp, Oja, SuperSpikeRule, TsodyksMarkram
 from .quadratic import QIF, Theta
-from .rate import CTRNN
+from .rate import CTRNN, LTC, SSN, DaleRate, Prospective, WilsonCowan
+from .resonators import BalancedHarmonicRF, BalancedRF, ResonateAndFire
 from .stdp import CalciumRule, InhibitorySTDP, PairSTDP, RewardSTDP, TripletSTDP, VoltageSTDP
 
 ALL: dict[str, Neuron] = {
@@ -42,6 +48,31 @@ ALL: dict[str, Neuron] = {
         MorrisLecar,
         FitzHughNagumo,
         CTRNN,
+        TraubMiles,
+        WangBuzsaki,
+        HindmarshRose,
+        MAT2,
+        ResonateAndFire,
+        BalancedRF,
+        BalancedHarmonicRF,
+        AdLIF,
+        SEAdLIF,
+        GLIF1,
+        GLIF2,
+        GLIF3,
+        GLIF4,
+        GLIF5,
+        Rulkov,
+        WilsonCowan,
+        SSN,
+        Prospective,
+        LTC,
+        GRU,
+        LRU,
+        DaleRate,
+        LiRinzel,
+        NadkarniJung,
+        AstrocyteModulated,
     )
 }
 """Every neuron of the zoo by name."""
@@ -71,31 +102,59 @@ __all__ = [
     "BCM",
     "CTRNN",
     "EIF",
+    "GLIF1",
+    "GLIF2",
+    "GLIF3",
+    "GLIF4",
+    "GLIF5",
+    "GRU",
     "IZHIKEVICH_CLASSES",
     "LI",
     "LIF",
+    "LRU",
+    "LTC",
+    "MAT2",
+    "MAT_CLASSES",
     "QIF",
     "RULES",
+    "SSN",
     "AdEx",
+    "AdLIF",
     "AdaptiveThreshold",
     "AlphaLIF",
+    "AstrocyteModulated",
+    "BalancedHarmonicRF",
+    "BalancedRF",
     "BennaFusi",
     "CalciumRule",
     "CoBaLIF",
     "CuBaLIF",
+    "DaleRate",
     "EProp",
     "FitzHughNagumo",
+    "HindmarshRose",
     "HodgkinHuxley",
     "InhibitorySTDP",
     "Izhikevich",
     "IzhikevichPublished",
+    "LiRinzel",
     "MorrisLecar",
+    "NadkarniJung",
     "Oja",
     "PairSTDP",
+    "Prospective",
+    "ResonateAndFire",
     "RewardSTDP",
+    "Rulkov",
+    "SEAdLIF",
     "SuperSpikeRule",
     "Theta",
+    "TraubMiles",
     "TripletSTDP",
     "TsodyksMarkram",
     "VoltageSTDP",
+    "WangBuzsaki",
+    "WilsonCowan",
+    "gru",
+    "minimal_gated",
 ]

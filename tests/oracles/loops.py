@@ -1,65 +1,18 @@
 """Hand-written NumPy step loops of every zoo neuron.
 
-float64, written from the step semantics alone, sharing no code with the library.
-
-A `Loop` is one neuron: parameters in base units (ms, mV, nS, pA, pF), an initial state and one time step. `simulate`
-runs a network of them. A step takes state and drive as arrays (B, N), parameters as numbers or arrays (N,), and
-returns the new state and what can be recorded.
+float64, written from the step semantics alone, sharing no code with the library. `simulate` runs a network of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy import cos, cosh, exp, tanh, where
 
-Values = dict[str, np.ndarray]
-Numbers = Mapping[str, float | np.ndarray]
-
-
-@dataclass(frozen=True)
-class Loop:
-    """One neuron: defaults, initial states, one step, and what it sends before t = 0."""
-
-    parameters: dict[str, float]
-    init: Callable[[Numbers], dict[str, float | np.ndarray]]
-    step: Callable[[Values, Values, Numbers, float], tuple[Values, Values]]
-    inputs: tuple[str, ...] = ("x",)
-    above: Callable[[Values], np.ndarray] | None = None
-    """The condition of a rising edge, read on the initial state."""
-    output: Callable[[Values], np.ndarray] | None = None
-    """What a unit without spikes sends."""
-
-
-def done(
-    before: Values, after: Values, z: np.ndarray | None = None, output: np.ndarray | None = None, **hidden: np.ndarray
-) -> tuple[Values, Values]:
-    """Return (next state, record) from the states before and after the reset, the spike and the output."""
-    record = dict(after) | {f"{name}@threshold": value for name, value in before.items()}
-    if z is not None:
-        record["spike"] = z.astype(float)
-    record["output"] = record["spike"] if output is None else output
-    return after | hidden, record
-
-
-def steps_of(duration: float | np.ndarray, dt: float) -> np.ndarray:
-    return np.rint(np.asarray(duration) / dt)
-
-
-def count_down(count: np.ndarray, z: np.ndarray, duration: float | np.ndarray, dt: float) -> np.ndarray:
-    return where(z, steps_of(duration, dt), np.maximum(count - 1, 0))
-
-
-def towards(target: np.ndarray, s: np.ndarray, tau: float | np.ndarray, dt: float) -> np.ndarray:
-    """Return the exact solution of tau s' = target - s after dt."""
-    return target + (s - target) * exp(-dt / tau)
-
-
-def ratio(y: np.ndarray) -> np.ndarray:
-    """Return y / (1 - exp(-y)), 1 at 0."""
-    small = np.abs(y) < 1e-9
-    return where(small, 1 + y / 2, y / -np.expm1(-where(small, 1.0, y)))
+from .loop import Loop, Numbers, Values, count_down, done, from_zero, ratio, towards
+from .loops_spiking import SPIKING
+from .loops_units import UNITS
 
 
 @cache
@@ -240,10 +193,6 @@ def ctrnn(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
     return done(after, after, output=tanh(after["v"]))
 
 
-def from_zero(*names: str) -> Callable[[Numbers], dict[str, float | np.ndarray]]:
-    return lambda p: {name: p.get(name, 0.0) for name in names}
-
-
 def izhikevich_init(p: Numbers) -> dict[str, float | np.ndarray]:
     return {"v": p.get("v", -65.0), "u": p["b"] * p.get("v", -65.0)}
 
@@ -256,44 +205,50 @@ FOURCAUD = {"C": 100.0, "g_L": 10.0, "E_L": -65.0, "V_T": -59.9, "Delta_T": 3.48
 BARNACLE = {"C": 20.0, "g_Ca": 4.4, "g_K": 8.0, "g_L": 2.0, "E_Ca": 120.0, "E_K": -84.0, "E_L": -60.0}
 REGULAR = {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0}
 
-LOOPS: dict[str, Loop] = {
-    "LIF": Loop(LEAKY | {"E": 0.0, "t_ref": 0.0}, from_zero("v"), lif),
-    "CuBaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i"), cuba_lif),
-    "AlphaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i", "y"), alpha_lif),
-    "CoBaLIF": Loop(
-        COBA | {"V_T": -50.0, "V_r": -60.0, "t_ref": 5.0},
-        lambda p: {"v": p.get("v", p["E_L"]), "g_e": 0.0, "g_i": 0.0},
-        coba_lif,
-        inputs=("exc", "inh"),
-    ),
-    "ALIF": Loop({"tau_mem": 20.0, "tau_adapt": 200.0, "theta": 1.0, "beta": 0.17}, from_zero("v", "b"), alif),
-    "AdaptiveThreshold": Loop(
-        {"tau_v": 10.0, "tau_theta": 15.0, "theta_0": 10.0, "jump": 3.0},
-        lambda p: {"v": p.get("v", 0.0), "theta": p["theta_0"]},
-        adaptive_threshold,
-    ),
-    "LI": Loop({"tau_mem": 20.0}, from_zero("v"), li, output=lambda s: s["v"]),
-    "AdEx": Loop(ADEX | {"a": 4.0, "tau_w": 144.0, "b": 80.5}, lambda p: {"v": p.get("v", p["E_L"]), "w": 0.0}, adex),
-    "EIF": Loop(FOURCAUD | {"t_ref": 1.7}, lambda p: {"v": p.get("v", p["E_L"])}, eif),
-    "QIF": Loop({"tau": 10.0, "v_peak": 10.0, "v_r": -10.0}, lambda p: {"v": p.get("v", -1.0)}, qif),
-    "Theta": Loop({"tau": 10.0}, from_zero("theta"), theta_neuron),
-    "Izhikevich": Loop(REGULAR, izhikevich_init, izhikevich),
-    "IzhikevichPublished": Loop(REGULAR, izhikevich_init, izhikevich_published),
-    "HodgkinHuxley": Loop(SQUID, hodgkin_huxley_init, hodgkin_huxley, above=lambda s: s["v"] > 0),
-    "MorrisLecar": Loop(
-        BARNACLE | {"V_1": -1.2, "V_2": 18.0, "V_3": 2.0, "V_4": 30.0, "phi": 0.04},
-        morris_lecar_init,
-        morris_lecar,
-        above=lambda s: s["v"] > 0,
-    ),
-    "FitzHughNagumo": Loop(
-        {"a": 0.7, "b": 0.8, "tau": 12.5},
-        lambda p: {"v": p.get("v", -1.1994), "w": -0.6243},
-        fitzhugh_nagumo,
-        above=lambda s: s["v"] > 1,
-    ),
-    "CTRNN": Loop({"tau": 10.0, "bias": 0.0}, from_zero("v"), ctrnn, output=lambda s: tanh(s["v"])),
-}
+LOOPS: dict[str, Loop] = (
+    {
+        "LIF": Loop(LEAKY | {"E": 0.0, "t_ref": 0.0}, from_zero("v"), lif),
+        "CuBaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i"), cuba_lif),
+        "AlphaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i", "y"), alpha_lif),
+        "CoBaLIF": Loop(
+            COBA | {"V_T": -50.0, "V_r": -60.0, "t_ref": 5.0},
+            lambda p: {"v": p.get("v", p["E_L"]), "g_e": 0.0, "g_i": 0.0},
+            coba_lif,
+            inputs=("exc", "inh"),
+        ),
+        "ALIF": Loop({"tau_mem": 20.0, "tau_adapt": 200.0, "theta": 1.0, "beta": 0.17}, from_zero("v", "b"), alif),
+        "AdaptiveThreshold": Loop(
+            {"tau_v": 10.0, "tau_theta": 15.0, "theta_0": 10.0, "jump": 3.0},
+            lambda p: {"v": p.get("v", 0.0), "theta": p["theta_0"]},
+            adaptive_threshold,
+        ),
+        "LI": Loop({"tau_mem": 20.0}, from_zero("v"), li, output=lambda s: s["v"]),
+        "AdEx": Loop(
+            ADEX | {"a": 4.0, "tau_w": 144.0, "b": 80.5}, lambda p: {"v": p.get("v", p["E_L"]), "w": 0.0}, adex
+        ),
+        "EIF": Loop(FOURCAUD | {"t_ref": 1.7}, lambda p: {"v": p.get("v", p["E_L"])}, eif),
+        "QIF": Loop({"tau": 10.0, "v_peak": 10.0, "v_r": -10.0}, lambda p: {"v": p.get("v", -1.0)}, qif),
+        "Theta": Loop({"tau": 10.0}, from_zero("theta"), theta_neuron),
+        "Izhikevich": Loop(REGULAR, izhikevich_init, izhikevich),
+        "IzhikevichPublished": Loop(REGULAR, izhikevich_init, izhikevich_published),
+        "HodgkinHuxley": Loop(SQUID, hodgkin_huxley_init, hodgkin_huxley, above=lambda s: s["v"] > 0),
+        "MorrisLecar": Loop(
+            BARNACLE | {"V_1": -1.2, "V_2": 18.0, "V_3": 2.0, "V_4": 30.0, "phi": 0.04},
+            morris_lecar_init,
+            morris_lecar,
+            above=lambda s: s["v"] > 0,
+        ),
+        "FitzHughNagumo": Loop(
+            {"a": 0.7, "b": 0.8, "tau": 12.5},
+            lambda p: {"v": p.get("v", -1.1994), "w": -0.6243},
+            fitzhugh_nagumo,
+            above=lambda s: s["v"] > 1,
+        ),
+        "CTRNN": Loop({"tau": 10.0, "bias": 0.0}, from_zero("v"), ctrnn, output=lambda s: tanh(s["v"])),
+    }
+    | SPIKING
+    | UNITS
+)
 
 
 @dataclass(frozen=True)
