@@ -6,7 +6,7 @@ import torch
 import graphc as gc
 
 from .models.online import network
-from .oracles.networks import KINDS, SCALES, build
+from .oracles.networks import KINDS, WIDE, build
 from .oracles.online import traces
 from .test_online import B, apart, assert_equal, by_hand, compiled, gradients, initial, loss_of, stimulus
 
@@ -35,7 +35,7 @@ def check(found: Gradients, wanted: Gradients, tolerance: float) -> None:
         assert (found[name] - grad).abs().max() <= tolerance * grad.abs().max(), name
 
 
-@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("name", WIDE)
 def test_one_layer_without_recurrence_has_the_whole_gradient(name):
     wanted, weights = learned(name, "feedforward", "bptt")
     found, _ = learned(name, "feedforward", gc.learn.BlockDiagonal(chunk=5), weights=weights)

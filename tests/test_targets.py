@@ -13,11 +13,11 @@ import torch
 
 import graphc as gc
 
-from .oracles.networks import KINDS, SCALES, TOPOLOGIES, Case, build
+from .oracles.networks import KINDS, SCALES, TOPOLOGIES, WIDE, Case, build
 
 EVERY = bool(os.environ.get("GRAPHC_EVERY_CASE"))  # all topologies in both dtypes; by default each in one of them
 DOUBLE = [(n, t) for n in SCALES for t in (TOPOLOGIES if EVERY else ("delays",) if n in KINDS else ("recurrent",))]
-SINGLE = [(n, t) for n in SCALES for t in (TOPOLOGIES if EVERY else ("layers",) if n in KINDS else ("feedforward",))]
+SINGLE = [(n, t) for n in WIDE for t in (TOPOLOGIES if EVERY else ("layers",) if n in KINDS else ("feedforward",))]
 GRADIENTS = 1e-10
 TOLERANCE = {"Theta": 2e-3}
 """Difference of float32, relative to the range of a state, where 2e-4 is too little: a phase runs fast as it spikes."""
@@ -78,7 +78,9 @@ def test_c_in_float32_equals_the_reference_until_a_decision_is_close(name, topol
 
 
 @pytest.mark.parametrize(("name", "topology"), DOUBLE)
-def test_c_equals_the_reference_in_float64_and_so_do_its_gradients(name, topology):
+def test_c_equals_the_reference_in_float64_and_so_do_its_gradients(name, topology, monkeypatch):
+    if name not in WIDE:  # what the optimiser makes of kernels is shown on these
+        monkeypatch.setenv("GRAPHC_CFLAGS", "-O0")
     case = build(name, topology)
     want, got = (
         differentiated(gc.compile(case.network, target=target, dtype=torch.float64), case)
@@ -89,7 +91,7 @@ def test_c_equals_the_reference_in_float64_and_so_do_its_gradients(name, topolog
     assert compared(case, want.records, got.records, 1e-9) == case.T
     assert want.gradients.keys() == got.gradients.keys()
     live = [key for key, gradient in want.gradients.items() if gradient.any()]
-    assert {"stim", "stim_hid.weight"} <= {key.replace("_exc", "").replace("_e.", ".") for key in live}
+    assert "stim" in live and any(key.startswith("stim_hid") and key.endswith(".weight") for key in live)
     for key, gradient in want.gradients.items():
         scale = gradient.abs().max() + 1e-300
         torch.testing.assert_close(got.gradients[key] / scale, gradient / scale, rtol=0, atol=GRADIENTS, msg=key)

@@ -15,7 +15,7 @@ from graphc.runtime import Run
 
 from .models.kernels import adaptive, adjoint, cuba, draw, let, run_reference, schedule_of, value
 from .models.triton_kernels import for_triton, run_triton
-from .oracles.networks import KINDS, SCALES, Case, build
+from .oracles.networks import KINDS, SCALES, WIDE, Case, build
 
 pytestmark = pytest.mark.interpret
 
@@ -224,7 +224,8 @@ def gradients(case: Case, target: str, steps: int) -> dict[str, torch.Tensor]:
 
 EVERY = [(name, topology) for name in SCALES for topology in ("recurrent", "delays")]
 LATE = ("AdEx", "EIF", "QIF", "Theta")  # which fire first after a dozen steps
-SOME = [(name, "delays" if name in KINDS else "recurrent") for name in SCALES]
+SOME_MORE = ("SEAdLIF", "GLIF5", "Rulkov", "GRU")
+SOME = [(name, "delays" if name in KINDS else "recurrent") for name in (*WIDE, *SOME_MORE)]
 
 
 @pytest.mark.parametrize(("name", "topology"), EVERY if os.environ.get("GRAPHC_EVERY_CASE") else SOME)

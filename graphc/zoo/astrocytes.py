@@ -83,8 +83,8 @@ AstrocyteModulated = gc.Neuron(
 )
 """Rate unit whose synaptic drive an astrocyte scales: ``tau v' = -v + (1 + a) x + bias``.
 
-``tau_a a' = -a + w_a r + mod``, and it sends ``r = tanh(v)``. The astrocyte senses its own unit by ``w_a``, and others through ``mod``: ``net.connect("hid",
-"hid", target="mod", delay=1)`` is ``W_a r``. At a = 0 it is `CTRNN`.
+``tau_a a' = -a + w_a r + mod``, and it sends ``r = tanh(v)``. The astrocyte senses its own unit by ``w_a``, and others
+through ``mod``: ``net.connect("hid", "hid", target="mod", delay=1)`` is ``W_a r``. At a = 0 it is `CTRNN`.
 
 Source:
     De Pitta & Brunel (2016), Neural Plast. 2016, 7607924, where the gain is that of the release of synapses.

@@ -11,15 +11,15 @@ from sympy import cos, exp, sin, sqrt, tanh
 import graphc as gc
 
 h = gc.state("h")
-r_in, z_in, n_in, n_rec = gc.inputs("r z n n_rec")
-b_r, b_z, b_n, b_rec = (gc.param(name, 0.0, learn=True, per="neuron") for name in ("b_r", "b_z", "b_n", "b_rec"))
+r_in, z_in, c_in, c_rec = gc.inputs("r z c c_rec")
+b_r, b_z, b_c, b_rec = (gc.param(name, 0.0, learn=True, per="neuron") for name in ("b_r", "b_z", "b_c", "b_rec"))
 reset, keep = gc.sigmoid(r_in + b_r), gc.sigmoid(z_in + b_z)
 
-GRU = gc.Neuron("GRU", update={h: (1 - keep) * tanh(n_in + b_n + reset * (n_rec + b_rec)) + keep * h})
-"""Gated recurrent unit: ``h[t] = (1 - k) tanh(n + b_n + g (n_rec + b_rec)) + k h[t-1]``.
+GRU = gc.Neuron("GRU", update={h: (1 - keep) * tanh(c_in + b_c + reset * (c_rec + b_rec)) + keep * h})
+"""Gated recurrent unit: ``h[t] = (1 - k) tanh(c + b_c + g (c_rec + b_rec)) + k h[t-1]``.
 
-``g = sigmoid(r + b_r)`` and ``k = sigmoid(z + b_z)``. The inputs r, z and n take what comes from below and, but for n,
-from the layer itself one step later; n_rec takes that alone. `gru` connects a layer, which is torch.nn.GRU's.
+``g = sigmoid(r + b_r)`` and ``k = sigmoid(z + b_z)``. The inputs r, z and c take what comes from below and, but for c,
+from the layer itself one step later; c_rec takes that alone. `gru` connects a layer, which is torch.nn.GRU's.
 
 Source:
     Cho et al. (2014), EMNLP, 1724-1734, with the gate behind the recurrent product, as in cuDNN and PyTorch.
@@ -58,7 +58,7 @@ MGU = gc.Neuron("MGU", update={h: (1 - gate) * h + gate * tanh(candidate + b_h)}
 def gru(net: gc.Network, name: str, size: int, source: Any, **options: Any) -> Any:
     """Make a layer of gated recurrent units and return its population.
 
-    Connections are ``<source>_<name>_r``, ``_z``, ``_n`` and ``<name>_<name>_r``, ``_z``, ``_n_rec``. With weights
+    Connections are ``<source>_<name>_r``, ``_z``, ``_c`` and ``<name>_<name>_r``, ``_z``, ``_c_rec``. With weights
     ``W.T`` and the biases of the two products added up for r and z, it is torch.nn.GRU.
 
     Args:
@@ -69,9 +69,9 @@ def gru(net: gc.Network, name: str, size: int, source: Any, **options: Any) -> A
         options: of the recurrent connections, such as init.
     """
     layer = net.population(name, GRU, size)
-    for gate in ("r", "z", "n"):
+    for gate in ("r", "z", "c"):
         net.connect(source, layer, target=gate)
-    for gate in ("r", "z", "n_rec"):
+    for gate in ("r", "z", "c_rec"):
         net.connect(layer, layer, target=gate, delay=1, **options)
     return layer
 

@@ -57,8 +57,8 @@ def dale_rate(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Valu
 # --- gates and diagonals ----------------------------------------------------------------------------------------------
 def gru(s: Values, x: Values, p: Numbers, dt: float) -> tuple[Values, Values]:
     r, z = logistic(x["r"] + p["b_r"]), logistic(x["z"] + p["b_z"])
-    n = tanh(x["n"] + p["b_n"] + r * (x["n_rec"] + p["b_rec"]))
-    after = {"h": (1 - z) * n + z * s["h"]}
+    c = tanh(x["c"] + p["b_c"] + r * (x["c_rec"] + p["b_rec"]))
+    after = {"h": (1 - z) * c + z * s["h"]}
     return done(after, after, output=after["h"])
 
 
@@ -121,10 +121,10 @@ UNITS: dict[str, Loop] = {
     "Prospective": Loop({"tau": 10.0, "tau_a": 1.0}, from_zero("v", "a"), prospective, output=lambda s: s["v"]),
     "LTC": Loop({"A": 1.0, "bias": 0.0, "tau": 10.0}, from_zero("v"), ltc, output=lambda s: s["v"]),
     "GRU": Loop(
-        {"b_r": 0.0, "b_z": 0.0, "b_n": 0.0, "b_rec": 0.0},
+        {"b_r": 0.0, "b_z": 0.0, "b_c": 0.0, "b_rec": 0.0},
         from_zero("h"),
         gru,
-        inputs=("r", "z", "n", "n_rec"),
+        inputs=("r", "z", "c", "c_rec"),
         output=lambda s: s["h"],
     ),
     "LRU": Loop({"nu": -3.0, "theta": -1.0}, from_zero("a", "b"), lru, ("x_re", "x_im"), output=lambda s: s["a"]),

@@ -13,13 +13,14 @@ In the last two stim drives top as well, without delay.
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 import graphc as gc
 
 from .loops import LOOPS, Population, simulate
+from .scales import SCALES
 
 TOPOLOGIES = ("feedforward", "recurrent", "layers", "delays")
 KINDS = ("LIF", "ALIF", "CoBaLIF", "AdEx", "CTRNN")
@@ -27,6 +28,11 @@ KINDS = ("LIF", "ALIF", "CoBaLIF", "AdEx", "CTRNN")
 
 What a topology does to a neuron is shown on these; every other neuron is shown in one topology.
 """
+WIDE = (
+    *("LIF", "CuBaLIF", "AlphaLIF", "CoBaLIF", "ALIF", "AdaptiveThreshold", "LI", "AdEx", "EIF", "QIF", "Theta"),
+    *("Izhikevich", "IzhikevichPublished", "HodgkinHuxley", "MorrisLecar", "FitzHughNagumo", "CTRNN"),
+)
+"""Neurons of every test that is made for all of them; the others have a reference, gradients and C, in one network."""
 SIZES = {"stim": 8, "hid": 6, "top": 6}
 Wire = tuple[str, str, int, bool]  # pre, post, delay, one to one
 WIRES: dict[str, tuple[Wire, ...]] = {
@@ -46,49 +52,6 @@ WIRES: dict[str, tuple[Wire, ...]] = {
         ("top", "hid", 5, False),
         ("top", "top", 4, False),
     ),
-}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What makes a network of one neuron live: step, length, drive, weights and the parameters that are learned."""
-
-    dt: float
-    T: int
-    drive: tuple[float, float]
-    """Mean and spread of the input weights; the spread is also that of the weights between populations..."""
-    between: float
-    """... times this."""
-    learned: tuple[str, ...]
-    start: tuple[str, float, float] = ("v", 0.0, 0.5)
-    """A state and the range of its initial value."""
-    values: Mapping[str, float] = field(default_factory=dict)
-    density: float | None = 0.3
-    """Probability of an input spike; None for a current in [0, 1]."""
-    least: float = 0.02
-    """The spike rate per step that every population reaches; 0 for units that do not spike."""
-
-
-SCALES: dict[str, Scale] = {
-    "LIF": Scale(1.0, 60, (0.08, 0.125), 2.0, ("tau_mem", "theta"), values={"t_ref": 2.0}),
-    "CuBaLIF": Scale(1.0, 60, (0.06, 0.08), 1.5, ("tau_mem", "tau_syn")),
-    "AlphaLIF": Scale(1.0, 60, (0.05, 0.05), 1.5, ("tau_mem", "theta")),
-    "CoBaLIF": Scale(0.5, 60, (4.0, 2.0), 1.0, ("tau_e", "V_T"), ("v", -60.0, -52.0), {"t_ref": 1.5}),
-    "ALIF": Scale(1.0, 60, (0.2, 0.3), 1.0, ("tau_adapt", "beta")),
-    "AdaptiveThreshold": Scale(1.0, 60, (2.0, 2.0), 1.0, ("tau_v", "jump"), ("v", 0.0, 8.0)),
-    "LI": Scale(1.0, 40, (0.0, 0.5), 0.03, ("tau_mem",), least=0.0),
-    "AdEx": Scale(0.2, 100, (800.0, 400.0), 10.0, ("tau_w", "b"), ("v", -70.0, -52.0), density=None),
-    "EIF": Scale(0.1, 120, (200.0, 100.0), 10.0, ("C", "Delta_T"), ("v", -65.0, -58.0), {"t_ref": 0.5}, None),
-    "QIF": Scale(0.2, 100, (4.0, 2.0), 10.0, ("tau",), ("v", -2.0, 2.0), density=None),
-    "Theta": Scale(0.25, 100, (4.0, 2.0), 10.0, ("tau",), ("theta", -1.0, 1.0), density=None),
-    "Izhikevich": Scale(0.1, 120, (10.0, 10.0), 10.0, ("a", "d"), ("v", -65.0, -50.0), density=None),
-    "IzhikevichPublished": Scale(1.0, 40, (6.0, 6.0), 1.0, ("a", "d"), ("v", -65.0, -50.0), density=None),
-    "HodgkinHuxley": Scale(
-        0.05, 200, (20.0, 10.0), 4.0, ("g_Na", "g_K"), ("v", -70.0, -55.0), density=None, least=0.004
-    ),
-    "MorrisLecar": Scale(0.4, 150, (60.0, 30.0), 4.0, ("phi", "g_Ca"), ("v", -60.0, -30.0), density=None, least=0.006),
-    "FitzHughNagumo": Scale(0.25, 150, (0.3, 0.2), 10.0, ("tau",), ("v", -1.2, 1.0), density=None, least=0.008),
-    "CTRNN": Scale(1.0, 40, (0.0, 1.0), 1.0, ("tau", "bias"), ("v", -1.0, 1.0), density=None, least=0.0),
 }
 
 
@@ -136,7 +99,7 @@ def weights(name: str, wire: Wire, target: str, rng: np.random.Generator) -> np.
     shape: tuple[int, ...] = (SIZES[pre],) if one_to_one else (SIZES[pre], SIZES[post])
     gain = 1.0 if pre == "stim" else SCALES[name].between
     drawn = gain * (rng.normal(0.0, spread, shape) + (mean if pre == "stim" else 0.0))
-    if len(LOOPS[name].inputs) > 1:  # conductances
+    if "inh" in LOOPS[name].inputs:  # conductances and what Dale's law keeps positive
         drawn = np.abs(drawn) * (0.5 if target == "inh" else 1.0)
     return dyadic(drawn, spread)
 
