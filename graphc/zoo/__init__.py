@@ -13,12 +13,15 @@ from graphc.plasticity import Plasticity
 from .adaptive import ALIF, MAT2, MAT_CLASSES, AdaptiveThreshold, AdLIF, SEAdLIF
 from .astrocytes import AstrocyteModulated, LiRinzel, NadkarniJung
 from .conductance import CoBaLIF
+from .consolidation import SynapticIntelligence
 from .cortical import TraubMiles, WangBuzsaki
 from .exponential import EIF, AdEx
+from .force import force
 from .gated import GRU, LRU, gru, minimal_gated
 from .glif import GLIF1, GLIF2, GLIF3, GLIF4, GLIF5
 from .hodgkin_huxley import HodgkinHuxley
 from .izhikevich import IZHIKEVICH_CLASSES, Izhikevich, IzhikevichPublished
+from .layers import dale, gap_junction
 from .leaky import LI, LIF, AlphaLIF, CuBaLIF
 from .maps import Rulkov
 from .oscillators import FitzHughNagumo, HindmarshRose, MorrisLecar
@@ -148,6 +151,7 @@ __all__ = [
     "Rulkov",
     "SEAdLIF",
     "SuperSpikeRule",
+    "SynapticIntelligence",
     "Theta",
     "TraubMiles",
     "TripletSTDP",
@@ -155,6 +159,9 @@ __all__ = [
     "VoltageSTDP",
     "WangBuzsaki",
     "WilsonCowan",
+    "dale",
+    "force",
+    "gap_junction",
     "gru",
     "minimal_gated",
 ]

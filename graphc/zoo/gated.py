@@ -93,7 +93,7 @@ def minimal_gated(net: gc.Network, name: str, size: int, source: Any, **options:
         Zhou, Wu, Zhang & Zhou (2016), Int. J. Autom. Comput. 13, 226-234.
     """
     gates, layer = net.population(f"{name}_gate", Gate, size), net.population(name, MGU, size)
-    one = {"connectivity": gc.OneToOne(), "weight": 1.0, "learn": False}
+    one: dict[str, Any] = {"connectivity": gc.OneToOne(), "weight": 1.0, "learn": False}
     net.connect(source, gates, target="f")
     net.connect(source, layer, target="candidate")
     net.connect(layer, gates, target="f", delay=1, **options)

@@ -47,9 +47,9 @@ SCALES: dict[str, Scale] = {
     "FitzHughNagumo": Scale(0.25, 150, (0.3, 0.2), 10.0, ("tau",), ("v", -1.2, 1.0), density=None, least=0.008),
     "CTRNN": Scale(1.0, 40, (0.0, 1.0), 1.0, ("tau", "bias"), ("v", -1.0, 1.0), density=None, least=0.0),
     "TraubMiles": Scale(
-        0.05, 160, (400.0, 200.0), 4.0, ("g_Na", "V_T"), ("v", -70.0, -50.0), density=None, least=0.004
+        0.05, 100, (800.0, 400.0), 4.0, ("g_Na", "V_T"), ("v", -65.0, -45.0), density=None, least=0.004
     ),
-    "WangBuzsaki": Scale(0.05, 160, (1.0, 1.0), 10.0, ("g_Na", "phi"), ("v", -68.0, -55.0), density=None, least=0.004),
+    "WangBuzsaki": Scale(0.05, 100, (3.0, 1.0), 10.0, ("g_Na", "phi"), ("v", -68.0, -55.0), density=None, least=0.004),
     "HindmarshRose": Scale(0.1, 120, (1.0, 0.5), 10.0, ("r", "b"), ("v", -1.6, 1.5), density=None, least=0.008),
     "MAT2": Scale(1.0, 80, (150.0, 150.0), 4.0, ("tau_m", "alpha_1"), ("v", -65.0, -50.0), density=None),
     "ResonateAndFire": Scale(0.5, 80, (0.1, 0.5), 1.0, ("b", "omega")),
