@@ -358,10 +358,9 @@ class Reverse:
         """Keep the gradient of a Read, for the step it read and, before the first one, for the initial history."""
         if self.channel == "instant":
             return
-        source = self.forward.history(history)
-        name = f"{gradient(history)}@{delay}"
+        source, name = self.forward.history(history), f"{gradient(history)}@{delay}"
         ends = self.request.final or source.init in self.request.wrt
-        init = f"{gradient(history)}@{delay}@final" if ends and delay == longest(self, source) else None
+        init = f"{name}@final" if ends and delay == longest(self, source) else None
         self.histories.append(History(name, g, delay, init, name if ends else None))
 
     def _finish(self) -> None:
@@ -375,9 +374,13 @@ class Reverse:
             wanted = carry.init in wrt or (carry.virtual and self.request.drivers)
             final = gradient(carry.init) if wanted and carry.init else None
             self.carries.append(Carry(gradient(carry.name), self.arriving[carry.name], total, init, final))
-        for node in list(self.build.nodes):
+        own = {gradient(h.name): h.name for h in self.forward.histories}
+        for node in list(self.build.nodes):  # the loop sends no gradient to these, but the final history may have one
             if isinstance(node, Read) and all(h.name != node.history for h in self.histories):
-                self.histories.append(History(node.history, self.zero(node.result), node.delay, None, None))
+                if history := own.get(node.history.rpartition("@")[0]):
+                    self._arrive(history, node.delay, self.zero(node.result))
+                else:
+                    self.histories.append(History(node.history, self.zero(node.result), node.delay, None, None))
         for item in self.forward.inputs:
             if item.kind == "fixed" and item.value in self.parts and self.request.drivers:
                 for part in self._by_axes(item.value):

@@ -10,7 +10,7 @@ import torch
 
 import graphc as gc
 
-from .oracles import loop, loops, loops_compartments
+from .oracles import loop, loops, loops_compartments, loops_spiking, loops_units
 from .oracles.loops import LOOPS
 from .oracles.networks import KINDS, SCALES, TOPOLOGIES, WIDE, Case, build
 
@@ -78,7 +78,9 @@ def test_parameters_and_inputs_have_the_same_names_in_zoo_and_loop(name):
     assert {x.name for x in neuron.inputs} == set(loop.inputs)
 
 
-@pytest.mark.parametrize("file", [loop, loops, loops_compartments], ids=lambda file: file.__name__)
+@pytest.mark.parametrize(
+    "file", [loop, loops, loops_compartments, loops_spiking, loops_units], ids=lambda file: file.__name__
+)
 def test_loops_import_nothing_of_graphc(file):
     tree = ast.parse(inspect.getsource(file))
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

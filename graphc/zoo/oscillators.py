@@ -1,4 +1,4 @@
-"""Two planar models of excitability that spike without a reset."""
+"""Models of excitability and bursting in few variables, which spike without a reset."""
 
 from sympy import cosh, tanh
 
@@ -64,4 +64,38 @@ crossing of 1.
 
 Source:
     FitzHugh (1961), Biophys. J. 1, 445-466; Nagumo, Arimoto & Yoshizawa (1962), Proc. IRE 50, 2061-2070.
+"""
+
+y, z = gc.states("y z")
+a_hr, b_hr, c_hr, d_hr, r, s, v_r = (
+    gc.param("a", 1.0),
+    gc.param("b", 3.0),
+    gc.param("c", 1.0),
+    gc.param("d", 5.0),
+    gc.param("r", 0.006),
+    gc.param("s", 4.0),
+    gc.param("v_r", -1.6),
+)
+
+HindmarshRose = gc.Neuron(
+    "HindmarshRose",
+    ode={
+        v: y - a_hr * v**3 + b_hr * v**2 - z + x,
+        y: c_hr - d_hr * v**2 - y,
+        z: r * (s * (v - v_r) - z),
+    },
+    spike=gc.Spike(v > 1, edge="rising", surrogate=gc.surrogate.SuperSpike(beta=10.0)),
+    init={v: -1.6, y: c_hr - d_hr * 1.6**2, z: 0.0},
+    integrator="rk4",
+)
+"""Hindmarsh-Rose, which bursts.
+
+``v' = y - a v^3 + b v^2 - z + x``, ``y' = c - d v^2 - y``, ``z' = r (s (v - v_r) - z)``.
+
+Dimensionless, with one unit of time taken as 1 ms. It rests for ``x`` below about 1.3 and bursts beyond, with ever more
+spikes in a burst; around 3.25 bursts are chaotic, and then spikes are regular. A spike is an upward crossing of 1.
+Wants ``dt`` of 0.05 or less.
+
+Source:
+    Hindmarsh & Rose (1984), Proc. R. Soc. Lond. B 221, 87-102.
 """

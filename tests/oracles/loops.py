@@ -12,6 +12,8 @@ from numpy import cos, cosh, exp, tanh, where
 
 from .loop import Loop, Numbers, Values, count_down, done, from_zero, ratio, towards
 from .loops_compartments import COMPARTMENTS
+from .loops_spiking import SPIKING
+from .loops_units import UNITS
 
 
 @cache
@@ -204,44 +206,51 @@ FOURCAUD = {"C": 100.0, "g_L": 10.0, "E_L": -65.0, "V_T": -59.9, "Delta_T": 3.48
 BARNACLE = {"C": 20.0, "g_Ca": 4.4, "g_K": 8.0, "g_L": 2.0, "E_Ca": 120.0, "E_K": -84.0, "E_L": -60.0}
 REGULAR = {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0}
 
-LOOPS: dict[str, Loop] = {
-    "LIF": Loop(LEAKY | {"E": 0.0, "t_ref": 0.0}, from_zero("v"), lif),
-    "CuBaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i"), cuba_lif),
-    "AlphaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i", "y"), alpha_lif),
-    "CoBaLIF": Loop(
-        COBA | {"V_T": -50.0, "V_r": -60.0, "t_ref": 5.0},
-        lambda p: {"v": p.get("v", p["E_L"]), "g_e": 0.0, "g_i": 0.0},
-        coba_lif,
-        inputs=("exc", "inh"),
-    ),
-    "ALIF": Loop({"tau_mem": 20.0, "tau_adapt": 200.0, "theta": 1.0, "beta": 0.17}, from_zero("v", "b"), alif),
-    "AdaptiveThreshold": Loop(
-        {"tau_v": 10.0, "tau_theta": 15.0, "theta_0": 10.0, "jump": 3.0},
-        lambda p: {"v": p.get("v", 0.0), "theta": p["theta_0"]},
-        adaptive_threshold,
-    ),
-    "LI": Loop({"tau_mem": 20.0}, from_zero("v"), li, output=lambda s: s["v"]),
-    "AdEx": Loop(ADEX | {"a": 4.0, "tau_w": 144.0, "b": 80.5}, lambda p: {"v": p.get("v", p["E_L"]), "w": 0.0}, adex),
-    "EIF": Loop(FOURCAUD | {"t_ref": 1.7}, lambda p: {"v": p.get("v", p["E_L"])}, eif),
-    "QIF": Loop({"tau": 10.0, "v_peak": 10.0, "v_r": -10.0}, lambda p: {"v": p.get("v", -1.0)}, qif),
-    "Theta": Loop({"tau": 10.0}, from_zero("theta"), theta_neuron),
-    "Izhikevich": Loop(REGULAR, izhikevich_init, izhikevich),
-    "IzhikevichPublished": Loop(REGULAR, izhikevich_init, izhikevich_published),
-    "HodgkinHuxley": Loop(SQUID, hodgkin_huxley_init, hodgkin_huxley, above=lambda s: s["v"] > 0),
-    "MorrisLecar": Loop(
-        BARNACLE | {"V_1": -1.2, "V_2": 18.0, "V_3": 2.0, "V_4": 30.0, "phi": 0.04},
-        morris_lecar_init,
-        morris_lecar,
-        above=lambda s: s["v"] > 0,
-    ),
-    "FitzHughNagumo": Loop(
-        {"a": 0.7, "b": 0.8, "tau": 12.5},
-        lambda p: {"v": p.get("v", -1.1994), "w": -0.6243},
-        fitzhugh_nagumo,
-        above=lambda s: s["v"] > 1,
-    ),
-    "CTRNN": Loop({"tau": 10.0, "bias": 0.0}, from_zero("v"), ctrnn, output=lambda s: tanh(s["v"])),
-} | COMPARTMENTS
+LOOPS: dict[str, Loop] = (
+    {
+        "LIF": Loop(LEAKY | {"E": 0.0, "t_ref": 0.0}, from_zero("v"), lif),
+        "CuBaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i"), cuba_lif),
+        "AlphaLIF": Loop(LEAKY | {"tau_syn": 5.0}, from_zero("v", "i", "y"), alpha_lif),
+        "CoBaLIF": Loop(
+            COBA | {"V_T": -50.0, "V_r": -60.0, "t_ref": 5.0},
+            lambda p: {"v": p.get("v", p["E_L"]), "g_e": 0.0, "g_i": 0.0},
+            coba_lif,
+            inputs=("exc", "inh"),
+        ),
+        "ALIF": Loop({"tau_mem": 20.0, "tau_adapt": 200.0, "theta": 1.0, "beta": 0.17}, from_zero("v", "b"), alif),
+        "AdaptiveThreshold": Loop(
+            {"tau_v": 10.0, "tau_theta": 15.0, "theta_0": 10.0, "jump": 3.0},
+            lambda p: {"v": p.get("v", 0.0), "theta": p["theta_0"]},
+            adaptive_threshold,
+        ),
+        "LI": Loop({"tau_mem": 20.0}, from_zero("v"), li, output=lambda s: s["v"]),
+        "AdEx": Loop(
+            ADEX | {"a": 4.0, "tau_w": 144.0, "b": 80.5}, lambda p: {"v": p.get("v", p["E_L"]), "w": 0.0}, adex
+        ),
+        "EIF": Loop(FOURCAUD | {"t_ref": 1.7}, lambda p: {"v": p.get("v", p["E_L"])}, eif),
+        "QIF": Loop({"tau": 10.0, "v_peak": 10.0, "v_r": -10.0}, lambda p: {"v": p.get("v", -1.0)}, qif),
+        "Theta": Loop({"tau": 10.0}, from_zero("theta"), theta_neuron),
+        "Izhikevich": Loop(REGULAR, izhikevich_init, izhikevich),
+        "IzhikevichPublished": Loop(REGULAR, izhikevich_init, izhikevich_published),
+        "HodgkinHuxley": Loop(SQUID, hodgkin_huxley_init, hodgkin_huxley, above=lambda s: s["v"] > 0),
+        "MorrisLecar": Loop(
+            BARNACLE | {"V_1": -1.2, "V_2": 18.0, "V_3": 2.0, "V_4": 30.0, "phi": 0.04},
+            morris_lecar_init,
+            morris_lecar,
+            above=lambda s: s["v"] > 0,
+        ),
+        "FitzHughNagumo": Loop(
+            {"a": 0.7, "b": 0.8, "tau": 12.5},
+            lambda p: {"v": p.get("v", -1.1994), "w": -0.6243},
+            fitzhugh_nagumo,
+            above=lambda s: s["v"] > 1,
+        ),
+        "CTRNN": Loop({"tau": 10.0, "bias": 0.0}, from_zero("v"), ctrnn, output=lambda s: tanh(s["v"])),
+    }
+    | SPIKING
+    | UNITS
+    | COMPARTMENTS
+)
 
 
 @dataclass(frozen=True)
