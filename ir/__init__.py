@@ -5,6 +5,7 @@ from .graph import Carry, Graph, History, Input, Names, Output
 from .loc import Loc
 from .node import Node, Value
 from .ops import (
+    LEAVES,
     C,
     Const,
     Count,
@@ -39,6 +40,7 @@ from .types import Type, join
 from .verify import verify
 
 __all__ = [
+    "LEAVES",
     "PREPARES",
     "Buffer",
     "C",

@@ -53,6 +53,10 @@ class Noise(Node):
         return self.result.type
 
 
+LEAVES = (Const, Time, Noise)
+"""Nodes that read nothing and can be made again anywhere."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Map(Node):
     """Elementwise expression: ``result[b, n] = expr(operands[b, n])``.

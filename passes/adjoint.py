@@ -9,8 +9,8 @@ from typing import Literal
 import sympy
 
 from graphc.ir import (
+    LEAVES,
     Carry,
-    Const,
     Count,
     DelayedSynapses,
     Driver,
@@ -21,7 +21,6 @@ from graphc.ir import (
     Map,
     Names,
     Node,
-    Noise,
     Output,
     Pool,
     Program,
@@ -34,7 +33,6 @@ from graphc.ir import (
     StopGradient,
     Synapses,
     Test,
-    Time,
     Value,
     Via,
     gradient,
@@ -251,7 +249,7 @@ class Reverse:
             return self.refs[value]
         node = self.definition.get(value)
         fixed = next((i for i in self.forward.inputs if i.value is value), None)
-        if isinstance(node, (Const, Time, Noise)):
+        if isinstance(node, LEAVES):
             ref = self.build.add(replace(node))
         elif isinstance(node, StopGradient):
             ref = self.forward_value(node.operands[0])
@@ -308,9 +306,7 @@ class Reverse:
                 differentiate_delayed(self, node, g)
             case Read(history=history, delay=delay):
                 self._arrive(history, delay, g)
-            case Const() | Time() | Noise() | StopGradient() | Test() | Count():
-                pass
-            case _:
+            case _ if not isinstance(node, (*LEAVES, StopGradient, Test, Count)):
                 node.fail("has no gradient rule in the adjoint pass")
 
     def input_of(self, value: Value) -> Input:

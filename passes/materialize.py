@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from graphc.ir import (
-    Const,
+    LEAVES,
     Count,
     Graph,
     Input,
     Map,
     Node,
-    Noise,
     Output,
     Program,
     Region,
@@ -19,7 +18,6 @@ from graphc.ir import (
     Spike,
     Spread,
     Test,
-    Time,
     Value,
 )
 
@@ -135,7 +133,7 @@ def _free(value: Value, definition: dict[Value, Node], inputs: dict[Value, Input
     if value in inputs:
         return inputs[value].kind == "fixed"
     node = definition.get(value)
-    if isinstance(node, (Const, Time, Noise)):
+    if isinstance(node, LEAVES):
         return True
     return isinstance(node, (Map, Spread)) and all(_free(v, definition, inputs) for v in node.operands)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from graphc.ir import (
+    LEAVES,
     Carry,
     Const,
     DelayedSynapses,
@@ -127,7 +128,7 @@ class _Cut:
     def regions(self) -> list[Region]:
         """Return the stages in order, those of products one product at a time."""
         for node in self.graph.nodes:
-            if not isinstance(node, (Const, Time, Noise)) and not (isinstance(node, Read) and self.ascending):
+            if not isinstance(node, LEAVES) and not (isinstance(node, Read) and self.ascending):
                 self._place(node)
         for carry in self.graph.carries:
             stage = self.level[carry.next]

@@ -164,8 +164,7 @@ class Model(SynapseControls):
             inputs: (T, B, N), or by name; nothing for a network without inputs.
             record: names such as "hid.v", "hid.spike", "hid.v@threshold".
             state: where to start, from an earlier run; the initial state by default.
-            seed: of noise; one of torch's default generator without it. Noise depends on the seed and the number of the
-                step: a stream of calls with one seed equals one call.
+            seed: of noise, which depends on it and the number of the step; one of torch's default generator without.
             steps: T, for a network without inputs.
             batch_size: B, for a network without inputs.
 

@@ -22,7 +22,7 @@ from graphc.ir import (
     Value,
 )
 
-from .memory import functions, label, load, store, words
+from .memory import functions, label, leaf, load, store, words
 from .plan import Plan, Pointer, added, literals
 from .rules import Rules
 
@@ -283,10 +283,9 @@ class KernelEmitter:
         for node in self.graph.nodes:
             if isinstance(node, Read):
                 names[node.result] = self._read(node, u)
-            elif isinstance(node, Time):
-                self._time(node, u)
-            elif isinstance(node, Noise):
-                self._noise(node, u)
+            elif isinstance(node, (Time, Noise)):
+                text = leaf(self.plan, self.printer, node, self._row(u))
+                w.line(f"{self.plan.names[node.result]} = {text}", note=node.result.loc)
         self._compute(names, u)
         self._store_rows(self.outputs, names, u)
         for s in self.sums:
@@ -313,16 +312,6 @@ class KernelEmitter:
         slot = f"(({self._turn(u)} + {ring.depth - node.delay}) % {ring.depth})"
         self.w.line(f"{name} = {load(self.plan, ring, slot)}", note=node.result.loc)
         return name
-
-    def _time(self, node: Time, u: int) -> None:
-        step = f"tl.cast(_start + {self._row(u)}, tl.float64) * {node.dt!r}"
-        self.w.line(f"{self.plan.names[node.result]} = tl.cast({step}, {self.plan.real})")
-
-    def _noise(self, node: Noise, u: int) -> None:
-        label = self.plan.sizes[node.result.type.axes[0]].removeprefix("_n_")
-        place = f"_seed, _start + {self._row(u)}, _b, _i_{label}, {node.stream}"
-        drawn = self.printer.call(f"_draw_{node.kind}", place)
-        self.w.line(f"{self.plan.names[node.result]} = {drawn}.to({self.plan.real})", note=node.result.loc)
 
     def _advance(self, names: Mapping[Value, str], u: int) -> None:
         """Write what the next iteration finds as states and histories."""

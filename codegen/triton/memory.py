@@ -1,8 +1,9 @@
-"""Loads and stores of the tiles of one kernel, as text."""
+"""Loads and stores of the tiles of one kernel, and what it has without a tensor, as text."""
 
 from __future__ import annotations
 
-from graphc.ir import Type
+from graphc.codegen.expr import Printer
+from graphc.ir import Noise, Time, Type
 
 from .plan import Plan, Pointer
 
@@ -41,6 +42,14 @@ def address(plan: Plan, pointer: Pointer, row: str = "0") -> str:
     if place:
         terms.append(f"({' + '.join(place)})" if len(place) > 1 else place[0])
     return " + ".join(terms)
+
+
+def leaf(plan: Plan, printer: Printer, node: Time | Noise, row: str) -> str:
+    """Return the text of what a step has without a tensor: its time, or its random numbers."""
+    if isinstance(node, Time):
+        return f"tl.cast(tl.cast(_start + {row}, tl.float64) * {node.dt!r}, {plan.real})"
+    place = f"_seed, _start + {row}, _b, _i_{label(plan, node.result.type)}, {node.stream}"
+    return f"{printer.call(f'_draw_{node.kind}', place)}.to({plan.real})"
 
 
 def load(plan: Plan, pointer: Pointer, row: str = "0") -> str:
