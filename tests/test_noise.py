@@ -59,6 +59,15 @@ def test_triton_draws_the_same_bits_in_every_strategy():
         assert all((bits(run.output[n]) == bits(want.output[n])).all() for n in want.output)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("strategy", ["elementwise", "stepwise"])
+def test_cuda_draws_the_same_bits(strategy):
+    want = gc.compile(network(DRAWS, 300, names="vu"), target="reference").run(steps=7, batch_size=33, seed=SEED)
+    model = gc.compile(network(DRAWS, 300, names="vu"), target="triton", schedule={"strategy": strategy}).cuda()
+    run = model.run(steps=7, batch_size=33, seed=SEED)
+    assert all((bits(run.output[n].cpu()) == bits(want.output[n])).all() for n in want.output)
+
+
 @pytest.mark.parametrize("options", [{}, {"rows": 1}, {"rows": 3, "threads": 2}, {"neurons": 64}])
 def test_blocks_of_the_batch_and_of_neurons_do_not_show(options):
     model = gc.compile(network(DRAWS, 130, names="vu"), target="c", schedule=options)
