@@ -64,9 +64,8 @@ def _piecewise(expr: sympy.Piecewise) -> Evaluator:
 
 
 def _integer_power(base: torch.Tensor, power: int) -> torch.Tensor:
-    if power < 0:
-        return 1 / _integer_power(base, -power)
-    return base**power
+    positive = base if abs(power) == 1 else base ** abs(power)
+    return torch.reciprocal(positive) if power < 0 else positive
 
 
 class _Exprel(torch.autograd.Function):

@@ -182,23 +182,26 @@ class _Step:
         self.graph, self.mode, self.env, self.step, self.past, self.leading = graph, mode, env, step, past, leading
         self.shape = shape
         self.values: dict[Value, torch.Tensor] = {}
+        self.device: torch.device | None = None
         self.shifted: Callable[[History, int], torch.Tensor] | None = None
         self._propagators: dict[object, torch.Tensor] = {}
 
     def node(self, node: Node) -> None:
         """Compute the result of `node`."""
         args = [self.values[v] for v in node.operands]
+        if self.device is None:
+            self.device = next((v.device for v in self.values.values()), None)
         self.values[node.result] = self._result(node, args)
 
     def _result(self, node: Node, args: list[torch.Tensor]) -> torch.Tensor:
         match node:
             case Const(value=value):
-                return torch.full((), value, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), value, dtype=self.mode.dtype, device=self.device)
             case Time(dt=dt):
-                return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self.device)
             case Map(expr=expr):
                 return evaluate(
-                    expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device()
+                    expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self.device
                 )
             case Test(strict=strict):
                 return _fires(args[0], strict).to(self.mode.dtype)
@@ -252,9 +255,6 @@ class _Step:
                     f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc
                 )
 
-    def _device(self) -> torch.device | None:
-        return next((v.device for v in self.values.values()), None)
-
     def _spike(self, node: Spike, args: list[torch.Tensor]) -> torch.Tensor:
         condition, blocked = args[0], (args[1] > 0) if len(args) > 1 else None
         if self.mode.relaxed:
@@ -271,7 +271,7 @@ class _Step:
         key = (node.entries, node.operands, node.forcing)
         if key not in self._propagators:
             named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
-            rows = [[evaluate(e, named, self.mode.dtype, self._device()) for e in row] for row in node.entries]
+            rows = [[evaluate(e, named, self.mode.dtype, self.device) for e in row] for row in node.entries]
             shape = torch.broadcast_shapes(*(e.shape for row in rows for e in row))
             a = torch.stack([torch.stack([e.expand(shape) for e in row], -1) for row in rows], -2) * node.h
             k = a.shape[-1]
