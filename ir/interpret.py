@@ -10,7 +10,7 @@ import sympy
 import torch
 
 from .errors import VerifyError
-from .evaluate import evaluate, matrix_exp
+from .evaluate import Evaluator, evaluate, evaluator, matrix_exp
 from .graph import Graph, History
 from .interpret_synapses import prepare, run_delayed, run_synapses, spread_side
 from .node import Node, Value
@@ -121,8 +121,9 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
     start = int(env["@t"]) if "@t" in env else 0
+    evaluators: dict[Node, Evaluator] = {}  # of all steps: to find one by its expression takes as long as to run it
     for t in range(steps) if region.kind == "steps" else range(steps - 1, -1, -1):
-        run = _Step(graph, mode, env, shape, step=start + t, past=past)
+        run = _Step(graph, mode, env, shape, step=start + t, past=past, evaluators=evaluators)
         run.values |= fixed | state
         run.values |= {i.value: _cast(env[i.source][t], mode) for i in graph.inputs if i.kind == "sequence"}
         for node in graph.nodes:
@@ -178,11 +179,13 @@ class _Step:
         step: int = 0,
         past: Mapping[str, list[torch.Tensor]] | None = None,
         leading: bool = False,
+        evaluators: dict[Node, Evaluator] | None = None,
     ) -> None:
         self.graph, self.mode, self.env, self.step, self.past, self.leading = graph, mode, env, step, past, leading
         self.shape = shape
         self.values: dict[Value, torch.Tensor] = {}
         self.device: torch.device | None = None
+        self.evaluators = {} if evaluators is None else evaluators
         self.shifted: Callable[[History, int], torch.Tensor] | None = None
         self._propagators: dict[object, torch.Tensor] = {}
 
@@ -200,9 +203,10 @@ class _Step:
             case Time(dt=dt):
                 return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self.device)
             case Map(expr=expr):
-                return evaluate(
-                    expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self.device
-                )
+                if node not in self.evaluators:
+                    self.evaluators[node] = evaluator(expr)
+                named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
+                return self.evaluators[node](named, self.mode.dtype, self.device)
             case Test(strict=strict):
                 return _fires(args[0], strict).to(self.mode.dtype)
             case Spike():
