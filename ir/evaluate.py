@@ -25,11 +25,11 @@ def evaluate(
     expr: sympy.Expr, values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None
 ) -> torch.Tensor:
     """Return `expr` with every symbol replaced by the tensor of its name, in `dtype`."""
-    return _compiled(expr)(values, dtype, device)
+    return evaluator(expr)(values, dtype, device)
 
 
 @functools.lru_cache(maxsize=8192)
-def _compiled(expr: Any) -> Evaluator:
+def evaluator(expr: Any) -> Evaluator:
     """Return a closure that evaluates `expr`; shared sub-expressions share closures."""
     if isinstance(expr, sympy.Symbol):
         name = expr.name
@@ -40,7 +40,7 @@ def _compiled(expr: Any) -> Evaluator:
     if expr.is_Number or expr.is_NumberSymbol:
         number = float(expr)
         return lambda values, dtype, device: torch.full((), number, dtype=dtype, device=device)
-    args = [_compiled(a) for a in (expr.args if not isinstance(expr, sympy.Piecewise) else ())]
+    args = [evaluator(a) for a in (expr.args if not isinstance(expr, sympy.Piecewise) else ())]
     if isinstance(expr, sympy.Piecewise):
         return _piecewise(expr)
     if isinstance(expr, sympy.Pow) and expr.exp.is_Integer:
@@ -54,7 +54,7 @@ def _compiled(expr: Any) -> Evaluator:
 
 
 def _piecewise(expr: sympy.Piecewise) -> Evaluator:
-    branches = [(_compiled(e), _compiled(c)) for e, c in expr.args]
+    branches = [(evaluator(e), evaluator(c)) for e, c in expr.args]
 
     def run(values: Mapping[str, torch.Tensor], dtype: torch.dtype, device: torch.device | None) -> torch.Tensor:
         result = torch.full((), float("nan"), dtype=dtype, device=device)
@@ -66,9 +66,8 @@ def _piecewise(expr: sympy.Piecewise) -> Evaluator:
 
 
 def _integer_power(base: torch.Tensor, power: int) -> torch.Tensor:
-    if power < 0:
-        return 1 / _integer_power(base, -power)
-    return base**power
+    positive = base if abs(power) == 1 else base ** abs(power)
+    return torch.reciprocal(positive) if power < 0 else positive
 
 
 class _Exprel(torch.autograd.Function):

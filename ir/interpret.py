@@ -11,7 +11,7 @@ import sympy
 import torch
 
 from .errors import VerifyError
-from .evaluate import evaluate, gathered_noise, matrix_exp
+from .evaluate import Evaluator, evaluate, evaluator, gathered_noise, matrix_exp
 from .graph import Graph, History
 from .interpret_noise import normal, philox, uniform
 from .interpret_synapses import prepare, run_delayed, run_synapses, spread_side
@@ -125,8 +125,9 @@ def _run_steps(region: Region, program: Program, env: Tensors, mode: Mode, steps
     written: dict[str, list[torch.Tensor]] = {o.name: [] for o in graph.outputs}
     fixed = {i.value: _cast(env[i.source], mode) for i in graph.inputs if i.kind == "fixed"}
     start = int(env["@t"]) if "@t" in env else 0
+    evaluators: dict[Node, Evaluator] = {}  # of all steps: to find one by its expression takes as long as to run it
     for t in range(steps) if region.kind == "steps" else range(steps - 1, -1, -1):
-        run = _Step(graph, mode, env, shape, step=start + t, past=past)
+        run = _Step(graph, mode, env, shape, step=start + t, past=past, evaluators=evaluators)
         run.values |= fixed | state
         run.values |= {i.value: _cast(env[i.source][t], mode) for i in graph.inputs if i.kind == "sequence"}
         for node in graph.nodes:
@@ -182,30 +183,36 @@ class _Step:
         step: int = 0,
         past: Mapping[str, list[torch.Tensor]] | None = None,
         leading: bool = False,
+        evaluators: dict[Node, Evaluator] | None = None,
     ) -> None:
         self.graph, self.mode, self.env, self.step, self.past, self.leading = graph, mode, env, step, past, leading
         self.shape = shape
         self.values: dict[Value, torch.Tensor] = {}
+        self.device: torch.device | None = None
+        self.evaluators = {} if evaluators is None else evaluators
         self.shifted: Callable[[History, int], torch.Tensor] | None = None
         self._propagators: dict[object, torch.Tensor] = {}
 
     def node(self, node: Node) -> None:
         """Compute the result of `node`."""
         args = [self.values[v] for v in node.operands]
+        if self.device is None:
+            self.device = next((v.device for v in self.values.values()), None)
         self.values[node.result] = self._result(node, args)
 
     def _result(self, node: Node, args: list[torch.Tensor]) -> torch.Tensor:
         match node:
             case Const(value=value):
-                return torch.full((), value, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), value, dtype=self.mode.dtype, device=self.device)
             case Time(dt=dt):
-                return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self._device())
+                return torch.full((), self.step * dt, dtype=self.mode.dtype, device=self.device)
             case Noise():
                 return self._noise(node)
             case Map(expr=expr):
-                return evaluate(
-                    expr, {v.name: a for v, a in zip(node.operands, args, strict=True)}, self.mode.dtype, self._device()
-                )
+                if node not in self.evaluators:
+                    self.evaluators[node] = evaluator(expr)
+                named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
+                return self.evaluators[node](named, self.mode.dtype, self.device)
             case Test(strict=strict):
                 return _fires(args[0], strict).to(self.mode.dtype)
             case Spike():
@@ -262,9 +269,6 @@ class _Step:
                     f"the interpreter has no rule for {type(node).__name__}; discretize removes Ode", node.result.loc
                 )
 
-    def _device(self) -> torch.device | None:
-        return next((v.device for v in self.values.values()), None)
-
     def _spike(self, node: Spike, args: list[torch.Tensor]) -> torch.Tensor:
         condition, blocked = args[0], (args[1] > 0) if len(args) > 1 else None
         if self.mode.relaxed:
@@ -275,8 +279,8 @@ class _Step:
 
     def _noise(self, node: Noise) -> torch.Tensor:
         batch, *axes = self.shape(node.result)
-        samples = torch.arange(batch, device=self._device())[:, None]
-        elements = torch.arange(math.prod(axes), device=self._device())
+        samples = torch.arange(batch, device=self.device)[:, None]
+        elements = torch.arange(math.prod(axes), device=self.device)
         words = philox(int(self.env.get("@seed", 0)), self.step, samples, elements, node.stream)
         drawn = normal(words) if node.kind == "normal" else uniform(words)
         return drawn.to(self.mode.dtype).reshape(batch, *axes)
@@ -310,7 +314,7 @@ class _Step:
     ) -> torch.Tensor:
         """Return the matrix of expressions of the operands of a node."""
         named = {v.name: a for v, a in zip(node.operands, args, strict=True)}
-        rows = [[evaluate(e, named, self.mode.dtype, self._device()) for e in row] for row in entries]
+        rows = [[evaluate(e, named, self.mode.dtype, self.device) for e in row] for row in entries]
         shape = torch.broadcast_shapes(*(e.shape for row in rows for e in row))
         return torch.stack([torch.stack([e.expand(shape) for e in row], -1) for row in rows], -2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -16,7 +17,12 @@ Side = Literal["pre", "post", "one"]
 
 def symbol(value: Value) -> sympy.Symbol:
     """Return the symbol that stands for `value` in the expression of a Map."""
-    return sympy.Symbol(value.name, real=True)
+    return _real(value.name)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _real(name: str) -> sympy.Symbol:
+    return sympy.Symbol(name, real=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

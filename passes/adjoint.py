@@ -51,7 +51,7 @@ from .adjoint_synapses import (
     seed_delayed,
 )
 from .base import Request
-from .build import Builder, dependents
+from .build import Builder, dependents, derivative
 from .paths import active_names, crossed, driving, unstopped, without_filters
 from .traces import states_of, traces_of
 
@@ -274,7 +274,7 @@ class Reverse:
             case Map(expr=expr):
                 for operand in node.operands:
                     if operand in self.relevant:
-                        partial = sympy.diff(expr, symbol(operand))
+                        partial = derivative(expr, symbol(operand))
                         if partial != 0:
                             self._flow(operand, s * self._local(partial, node.operands), g)
             case Spread(side=str()):

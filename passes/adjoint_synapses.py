@@ -26,6 +26,8 @@ from graphc.ir import (
 )
 from graphc.ir.synapses import Layout, Over, Role
 
+from .build import derivative
+
 if TYPE_CHECKING:
     from .adjoint import Reverse
 
@@ -125,7 +127,7 @@ def differentiate_synapses(reverse: Reverse, node: Synapses, g: Value) -> None:
     """Add the gradients of the operands of a sum over synapses: sums over the same synapses, the other way."""
     role: Role
     for k, (operand, role) in enumerate(zip(node.operands, node.roles, strict=False)):
-        partial = sympy.diff(node.expr, slot(k))
+        partial = derivative(node.expr, slot(k))
         if operand not in reverse.relevant or partial == 0:
             continue
         if role == "synapse" and node.own:

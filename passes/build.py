@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 import sympy
@@ -23,6 +24,12 @@ from graphc.ir import (
     Value,
     symbol,
 )
+
+
+@functools.lru_cache(maxsize=4096)
+def derivative(expr: sympy.Expr, by: sympy.Symbol) -> sympy.Expr:
+    """Return d `expr` / d `by`, kept: every key that a network is compiled for differentiates the same expressions."""
+    return sympy.diff(expr, by)
 
 
 class Builder:

@@ -9,7 +9,7 @@ import sympy
 from graphc.ir import Diffusion, Noise, Type, Value, join, symbol
 from graphc.ir.functions import exprel
 
-from .build import Builder
+from .build import Builder, derivative
 
 Diffusions = Mapping[sympy.Symbol, Mapping[sympy.Symbol, sympy.Expr]]
 """The factor g of every noise in the equation of a state, ``dx = f dt + g dW``."""
@@ -24,7 +24,7 @@ def split(
     """Return the drift of every state, and the factors of its noises."""
     none = dict.fromkeys(noises, sympy.S.Zero)
     drift = {s: rate.xreplace(none) if rate.has(*noises) else rate for s, rate in rates.items()} if noises else rates
-    factors = {s: {xi: g for xi in noises if (g := sympy.diff(rate, xi)) != 0} for s, rate in rates.items()}
+    factors = {s: {xi: g for xi in noises if (g := derivative(rate, xi)) != 0} for s, rate in rates.items()}
     return dict(drift), {s: g for s, g in factors.items() if g}
 
 

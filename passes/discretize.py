@@ -11,7 +11,7 @@ import sympy
 from graphc.ir import Const, Graph, Ode, OdeSystem, Program, Region, Repeat, Value, symbol
 from graphc.ir.errors import warn
 
-from .build import Builder, fixed_values
+from .build import Builder, derivative, fixed_values
 from .solvers import Choice, advance, choose, problem_of
 
 
@@ -100,7 +100,7 @@ def _warn_of_long_steps(program: Program, graph: Graph) -> None:
         noises = tuple(symbol(node.operands[k]) for k in node.system.noises)
         problem = problem_of(node.system, rates, constant, {s: None for s in states}, None, noises)
         state = states[node.index]
-        slope = sympy.diff(node.system.rates[node.index], state)
+        slope = derivative(node.system.rates[node.index], state)
         if choose(problem)[node.index].integrator != "euler" or not slope.free_symbols <= set(numbers):
             continue
         fastest = _fastest(slope, numbers)

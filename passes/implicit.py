@@ -21,7 +21,7 @@ import sympy
 
 from graphc.ir import OdeSystem, Value, symbol
 
-from .build import Builder
+from .build import Builder, derivative
 
 Edge = tuple[int, int]
 Rates = Mapping[sympy.Symbol, sympy.Expr]
@@ -59,7 +59,7 @@ def slopes_of(rates: Rates) -> dict[Edge, sympy.Expr]:
     """Return the entries of the Jacobian that are not 0 by structure, by the numbers of rate and state."""
     states = list(rates)
     found = {
-        (r, c): sympy.diff(rates[row], column)
+        (r, c): derivative(rates[row], column)
         for r, row in enumerate(states)
         for c, column in enumerate(states)
         if rates[row].has(column)

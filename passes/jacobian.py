@@ -8,6 +8,8 @@ import sympy
 
 from graphc.ir import Graph, Map, Node, Reset, Spike, Spread, Value, Via, symbol
 
+from .build import derivative
+
 LONGEST = 40  # operations up to which a derivative is written out
 NONZERO = sympy.Symbol("nonzero")
 """Stands for a derivative that is too long to write out."""
@@ -45,7 +47,7 @@ def _local(node: Node, index: int) -> sympy.Expr:
     operand = node.operands[index]
     match node:
         case Map(expr=expr):
-            return sympy.diff(expr, symbol(operand))
+            return derivative(expr, symbol(operand))
         case Spike() if index == 0:
             return sympy.Symbol(f"z'({operand.name})")
         case Spread() | Via():

@@ -32,7 +32,7 @@ from graphc.ir import (
 )
 
 from .base import Request, Rule
-from .build import dependents
+from .build import dependents, derivative
 from .paths import CROSSING, sources_of
 
 STAYS = "back in time through its target"
@@ -281,7 +281,7 @@ class _Local:
             if not isinstance(node, Map):
                 return f"whose {node.result.name} is not linear"
             for v in moving:
-                partial = sympy.diff(node.expr, symbol(v))
+                partial = derivative(node.expr, symbol(v))
                 others = [u for u in node.operands if symbol(u) in partial.free_symbols]
                 if any(u in block for u in others):
                     return f"whose {node.result.name} is not linear"
@@ -306,7 +306,7 @@ class _Local:
                     to[node.result] = to[node.operands[0]]
                     continue
                 assert isinstance(node, Map)
-                terms = {v: sympy.diff(node.expr, symbol(v)) for v in node.operands if v in to}
+                terms = {v: derivative(node.expr, symbol(v)) for v in node.operands if v in to}
                 expr = sympy.Add(*(k * symbol(to[v]) for v, k in terms.items()))
                 result = self.names.value(f"{z.name}_in_{node.result.name}", type, z)
                 expr = expr.xreplace({symbol(v): symbol(self._fixed(v)) for v in node.operands if v not in to})

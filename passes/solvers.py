@@ -11,7 +11,7 @@ import sympy
 from graphc.ir import DeclarationError, Loc, OdeSystem, Propagator, Type, Value, join, symbol
 from graphc.ir.functions import exprel
 
-from .build import Builder
+from .build import Builder, derivative
 from .diffusion import Diffusions, additive, gathered, growing, plain, split
 from .implicit import implicit_euler, in_words
 
@@ -78,7 +78,7 @@ def choose(problem: Problem) -> list[Choice]:
     choices = []
     for state in rates:
         name = problem.name(state)
-        slope = sympy.diff(rates[state], state)
+        slope = derivative(rates[state], state)
         conditional = not slope.has(state)
         if state in linear and wanted in ("auto", "exact"):
             choices.append(Choice(name, "exact", "linear with constant coefficients, reads no state that is not"))
@@ -123,7 +123,7 @@ def _is_linear(
 ) -> bool:
     if rate.has(*outside) if outside else False:
         return False
-    return all(sympy.diff(rate, s).free_symbols <= constant for s in inside if rate.has(s))
+    return all(derivative(rate, s).free_symbols <= constant for s in inside if rate.has(s))
 
 
 def advance(problem: Problem, choices: Sequence[Choice], build: Builder) -> list[Value]:
@@ -154,7 +154,7 @@ def advance(problem: Problem, choices: Sequence[Choice], build: Builder) -> list
 def _exponential_euler(state: sympy.Symbol, problem: Problem, build: Builder) -> Value:
     """Append the step of x' = a x + b over h: x + h (a x + b) phi_1(h a)."""
     h, rate, like = problem.system.h, problem.rates[state], build.values[state.name]
-    slope = sympy.diff(rate, state)
+    slope = derivative(rate, state)
     random = plain(state, problem.diffusion, sympy.S.One)
     if slope == 0:
         return build.map(state.name, state + h * rate + sympy.sqrt(h) * random, like)
@@ -177,7 +177,7 @@ def _exact(rates: Rates, problem: Problem, build: Builder) -> dict[sympy.Symbol,
         Rotter & Diesmann (1999), Biol. Cybern. 81, 381-402: exact integration.
     """
     states = list(rates)
-    slopes = {(r, c): sympy.diff(rates[r], c) for r in states for c in states if rates[r].has(c)}
+    slopes = {(r, c): derivative(rates[r], c) for r in states for c in states if rates[r].has(c)}
     slopes = {rc: a for rc, a in slopes.items() if a != 0}
     zero = {s: sympy.S.Zero for s in states}
     forcing = {s: rates[s].xreplace(zero) for s in states}

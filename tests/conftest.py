@@ -1,6 +1,7 @@
 """Options, markers and fixtures that every test file shares."""
 
 import difflib
+import gc
 import os
 import re
 import sys
@@ -14,20 +15,14 @@ os.environ.setdefault("GRAPHC_VERIFY", "2")  # every pass of every test must kee
 
 os.environ.setdefault("GRAPHC_TUNE_DB", "")  # what was tuned on this machine is no part of a test
 
-# Building is most of what the tests do. -O1 computes the same numbers; the files below build as users do.
-os.environ.setdefault("GRAPHC_CFLAGS", "-O1")
+# Building is most of what the tests do, and -O0 builds in a fourth of the time. It computes the same numbers. These
+# files, which claim something of every kind of kernel, build as users do, and so does tests/test_targets.py in float32.
+os.environ.setdefault("GRAPHC_CFLAGS", "-O0")
 BUILT_AS_USERS_DO = (
     "test_c_codegen",
     "test_c_math",
     "test_c_products",
     "test_cpu_suite",
-)
-
-# Files that claim nothing of kernels: of what torch does around them, of chunks and states. -O0 halves it once more.
-BUILT_PLAINLY = (
-    *("test_autograd_op", "test_checkpoint", "test_footprint", "test_learned_delay", "test_module"),
-    *("test_online", "test_online_zoo", "test_state"),
-    *("test_cli_tune", "test_cli_verify", "test_cli_bench", "test_cli_inspect", "test_tune"),
 )
 
 # Files that claim nothing of passes, and whose programs other files compare before and after every pass.
@@ -64,6 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_collection_finish() -> None:
+    """Take modules and tests out of garbage collection, which would look through all of them again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def cuda_available() -> bool:
     if os.environ.get("TRITON_INTERPRET") == "1":
         return False
@@ -81,11 +82,9 @@ def compared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def optimised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build with all optimisations, or with none, where a file asks for it."""
+    """Build with all optimisations where a file asks for it."""
     if request.path.stem in BUILT_AS_USERS_DO:
         monkeypatch.delenv("GRAPHC_CFLAGS", raising=False)
-    elif request.path.stem in BUILT_PLAINLY:
-        monkeypatch.setenv("GRAPHC_CFLAGS", "-O0")
 
 
 @pytest.fixture(autouse=True)
