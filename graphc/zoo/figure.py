@@ -71,8 +71,18 @@ def _neuron(figure: Any, name: str) -> None:
         _plane(bottom, name, response)
     elif neuron.spike is not None:
         _surrogate(bottom, name)
-    else:
+    elif len(neuron.states) == 1:
         _phase_line(bottom, name, phase_line(name, response))
+    else:
+        _trajectory(bottom, neuron, response)
+
+
+def _trajectory(panel: Any, neuron: Neuron, response: Response) -> None:
+    first, second = (s.name for s in neuron.states[:2])
+    panel.plot(response.states[first][:, 0], response.states[second][:, 0], color=GREY, linewidth=0.9)
+    panel.set_xlabel(_with_unit(neuron, first))
+    panel.set_ylabel(_with_unit(neuron, second))
+    panel.set_title("response, two of its states", fontsize=9)
 
 
 def unit_of(neuron: Neuron, name: str) -> str:
