@@ -183,7 +183,10 @@ class Lowering:
 
     def _declare_parameters(self) -> None:
         for population in self.network.populations.values():
-            axis_of = {"neuron": (self.axis[population.name],), "channel": (f"{population.name}.channels",)}
+            axis_of: dict[str, tuple[str, ...]] = {
+                "neuron": (self.axis[population.name],),
+                "channel": (f"{population.name}.channels",),
+            }
             for p in population.parameters.values():
                 axes = axis_of.get(p.per, ())
                 if p.per == "channel":

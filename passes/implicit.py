@@ -41,15 +41,22 @@ def eliminate(entries: Sequence[Edge], count: int) -> Elimination:
     The degree of a state is the number of others that it is joined to by an entry of either side.
     """
     known = {e for e in entries if e[0] != e[1]}
+    near: dict[int, set[int]] = {k: set() for k in range(count)}
+    for i, j in known:
+        near[i].add(j)
+        near[j].add(i)
     fill: set[Edge] = set()
     order: list[int] = []
-    rest = list(range(count))
-    while rest:
-        near = {k: {j for j in rest if (k, j) in known or (j, k) in known} for k in rest}
-        k = min(rest, key=lambda k: (len(near[k]), k))
-        rest.remove(k)
+    while near:
+        k = min(near, key=lambda k: (len(near[k]), k))
+        others = near.pop(k)
         order.append(k)
-        new = {(i, j) for i in near[k] for j in near[k] if i != j and (i, k) in known and (k, j) in known} - known
+        for i in others:
+            near[i].discard(k)
+        new = {(i, j) for i in others for j in others if i != j and (i, k) in known and (k, j) in known} - known
+        for i, j in new:
+            near[i].add(j)
+            near[j].add(i)
         known |= new
         fill |= new
     return Elimination(tuple(order), frozenset(fill))

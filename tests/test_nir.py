@@ -286,6 +286,20 @@ def test_the_card_tells_the_dialect():
     assert "NIR delay of one step: b -> ba -> a" in card
 
 
+def test_the_bias_of_a_convolution_learns_per_channel(tmp_path):
+    conv = nir.Conv2d((4, 4), some(3, 2, 3, 3), 1, 1, 1, 1, some(3))
+    net = gc.nir.read(around(conv, (2, 4, 4), (3, 4, 4)), dt=1 * ms, dialect="euler")
+    model = gc.compile(net, target="reference")
+    model(torch.rand(3, 1, 32)).sum().backward()
+    (bias,) = (p for name, p in model.named_parameters() if name.endswith(".bias"))
+    assert bias.shape == (3,) and bias.grad.tolist() == [48.0] * 3
+    with torch.no_grad():
+        bias.add_(1)
+    gc.nir.write(model, tmp_path / "conv.nir")
+    after = nir.read(str(tmp_path / "conv.nir")).nodes["n"].bias
+    np.testing.assert_allclose(after, conv.bias + 1, rtol=1e-6)
+
+
 def test_an_import_learns():
     model = gc.compile(gc.nir.read(cyclic(), dt=1 * ms, dialect="euler"), target="reference")
     model(torch.as_tensor(spikes_in(10, 3), dtype=torch.float32)[:, None]).sum().backward()

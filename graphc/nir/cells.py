@@ -20,15 +20,15 @@ v, i = gs.states("v i")
 x = gs.input("x")
 
 
-def cell(kind: str, dialect: Dialect, biases: Mapping[str, bool] = {}) -> Neuron:
+def cell(kind: str, dialect: Dialect, biases: Mapping[str, gs.Per] = {}) -> Neuron:
     """Return the neuron of a NIR node; times are in ms, all else is as in the file.
 
     Args:
         kind: the type of the node, or "Sum" for a unit that sends what it receives.
         dialect: how it is run in steps.
-        biases: names of parameters that are added to the input, and whether they are learned.
+        biases: names of learned parameters that are added to the input, and whether there is one per neuron or channel.
     """
-    u = x + sympy.Add(*(gs.param(name, 0.0, learn=learn, per="neuron") for name, learn in biases.items()))
+    u = x + sympy.Add(*(gs.param(name, 0.0, learn=True, per=per) for name, per in biases.items()))
     if kind == "Sum":
         return Neuron("Sum", output=u)
     if kind == "Threshold":

@@ -25,8 +25,7 @@ class Slot:
         field: of the node.
         owner: population or connection.
         attribute: parameter of it.
-        layout: "same", "ms" (seconds there), "transposed", "blocks" (batched matrices there), or "channels" (one bias
-            per channel there).
+        layout: "same", "ms" (seconds there), "transposed" or "blocks" (batched matrices there).
         value: what the import made of the array.
     """
 

@@ -16,6 +16,7 @@ from graphc.connectivity import Blocks, Connectivity, Dense, OneToOne
 from graphc.ir.errors import DeclarationError
 from graphc.ir.loc import Loc
 from graphc.names import MODEL_ATTRIBUTES, MODULE_ATTRIBUTES, check_name
+from graphc.symbols import Per
 from graphc.values import whole_steps
 from graphc.windows import AvgPool, Conv1d, Conv2d, SumPool
 
@@ -108,31 +109,23 @@ class _Importer:
             parameter = "bias" if len(biased) == 1 else f"bias_{_spelled(via)}"
             biases[via] = parameter if parameter not in biases.values() else f"{parameter}_{len(biases)}"
         values: dict[str, Any] = {}
-        learned: dict[str, bool] = {}
+        per: dict[str, Per] = {}
         slots = []
         for via, parameter in biases.items():
-            values[parameter] = self._bias(self.graph.nodes[via], shape)
-            windowed = self.graph.nodes[via].kind in WINDOWS
-            learned[parameter] = not windowed
-            slots.append((via, "bias", parameter, "channels" if windowed else "same"))
+            values[parameter] = self.graph.nodes[via].fields["bias"].reshape(-1)
+            per[parameter] = "channel" if self.graph.nodes[via].kind in WINDOWS else "neuron"
+            slots.append((via, "bias", parameter, "same"))
         for field in REAL[node.kind] if node.kind in CELLS else ():
             layout = "ms" if field.startswith("tau") else "same"
             array = INTO[layout](node.fields[field]).reshape(-1)
             values[field] = float(array[0]) if not np.shape(node.fields[field]) else array
             slots.append((name, field, field, layout))
-        neuron = cell(node.kind if node.kind in CELLS else "Sum", self.dialect, learned)
+        neuron = cell(node.kind if node.kind in CELLS else "Sum", self.dialect, per)
         population = self.net.population(self._name(name), neuron, shape, **values)
         self._keep(name, population.name)
         for owner, field, parameter, layout in slots:
             value = np.asarray(values[parameter], np.float64)
             self.net.slots.append(Slot(owner, field, population.name, parameter, layout, value))
-
-    def _bias(self, node: Node, shape: Shape) -> Any:
-        """Return one bias per neuron; a convolution has one per channel."""
-        bias = node.fields["bias"]
-        if node.kind.startswith("Conv"):
-            bias = np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape)
-        return bias.reshape(-1)
 
     def _connect(self, route: Route, steps: Any, owners: dict[str, Connection]) -> None:
         """Connect the ends of a route by what lies on it."""

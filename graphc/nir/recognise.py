@@ -192,5 +192,8 @@ class _Recognition:
 
     def _parameter(self, s: Any) -> Any:
         if isinstance(s, Parameter):
-            return self.numbers.of(self.population.name, s.name).astype(np.float64)
+            value, population = self.numbers.of(self.population.name, s.name).astype(np.float64), self.population
+            if value.ndim and population.parameters[s.name].per == "channel":
+                value = np.repeat(value, population.size // population.shape[0])
+            return value
         return self.dt

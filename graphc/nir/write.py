@@ -76,14 +76,6 @@ def _back(slot: Slot, now: Any, original: Any, loc: Loc) -> Any:
     """Return an array of a parameter in the shape of the field."""
     array = np.broadcast_to(now, slot.value.shape)
     shape = array.shape if original is None else np.shape(original)
-    if slot.layout == "channels":
-        rows = array.reshape(shape[0], -1)
-        if (rows != rows[:, :1]).any():
-            message = (
-                f"'{slot.owner}.{slot.attribute}' differs within a channel, but {slot.field} of node '{slot.node}'"
-            )
-            raise DeclarationError(f"{message} has one number per channel", loc)
-        return rows[:, 0]
     if array.size != np.prod(shape):
         if (array != array.ravel()[0]).any():
             message = (

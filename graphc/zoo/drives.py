@@ -57,7 +57,7 @@ DRIVES: dict[str, Drive] = {
     "PassiveCable": Drive(0.1, 200, 100.0, "held"),
     "PinskyRinzel": Drive(0.05, 1000, 0.75, "held"),
     "UrbanczikSenn": Drive(0.1, 100, 0.6, "held"),
-    "NMDA": Drive(0.1, 300, 60.0, "volley"),
+    "NMDA": Drive(0.1, 500, 10.0, "volley"),
     "ELM": Drive(1.0, 300, 1.0, "volley"),
     "TraubMiles": Drive(0.02, 100, 500.0, "held"),
     "WangBuzsaki": Drive(0.01, 100, 1.0, "held"),

@@ -22,7 +22,7 @@ NMDA = gc.Neuron(
         g_n: r / tau_rise - g_n / tau_decay,
         r: -r / tau_rise,
     },
-    receive={g_a: g_a + ampa, r: r + nmda},
+    receive={r: r + nmda, g_a: g_a + ampa},
     integrator="implicit_euler",
     spike=gc.Spike(v > V_T, surrogate=gc.surrogate.SuperSpike(beta=1.0)),
     reset={v: V_r},
