@@ -74,8 +74,8 @@ BalancedHarmonicRF = gc.Neuron(
 ``u[t] = u[t-1] + dt v[t-1]``, ``v[t] = v[t-1] + dt (x - 2 beta v[t-1] - omega^2 u[t])``, ``q[t] = gamma q[t-1] +
 z[t-1]``.
 
-``beta = dt omega^2 / 2 + b + kappa q``. Spikes raise threshold and damping as in `BalancedRF`, whose units it has; v
-is the velocity of the oscillator.
+``beta = dt omega^2 / 2 + b + kappa q``: at ``b = 0`` explicit Euler steps would neither grow nor decay; these decay.
+Spikes raise threshold and damping as in `BalancedRF`, whose units it has; v is the velocity of the oscillator.
 
 Source:
     Higuchi, Kairat, Bohte & Otte (2024), ICML, PMLR 235, 18305-18323, arXiv:2402.14603; after the authors' harmonic
