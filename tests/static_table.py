@@ -41,7 +41,7 @@ SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
 }
 """Strategy -> precision -> neurons; a state of float64 goes by the name of its dtype."""
 
-PLAIN = ("elementwise", "float32")
+PLAIN = ("elementwise", "float32", 90)
 WIDTHS = (10, 8, 6, 6, 8, 5, 9, 5, 6)  # of the columns of figures
 PROCESSES = 2
 SAVED_EVERY = 20  # builds
@@ -187,7 +187,7 @@ def all_cases() -> list[Case]:
         for strategy, sizes in SIZES.items()
         for precision, wanted in sizes.items()
         for size, neuron, arch in itertools.product(wanted, SCALES, DEVICES)
-        if neuron in WIDE or (strategy, precision) == PLAIN
+        if neuron in WIDE or (strategy, precision, arch) == PLAIN
     ]
 
 

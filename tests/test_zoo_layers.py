@@ -126,8 +126,8 @@ def test_gap_junctions_pull_potentials_together_and_keep_their_sum():
     net.population("a", cell, 2, v=np.array([1.0, 3.0]))
     net.population("b", cell, 3, v=np.array([0.0, -1.0, 2.0]))
     g = np.array([[0.1, 0.0, 0.2], [0.05, 0.1, 0.0]])
-    gc.zoo.gap_junction(net, "a", "b", g, learn=False)
-    gc.zoo.gap_junction(net, "a", "a", np.array([[0.0, 0.1], [0.1, 0.0]]), learn=False)
+    gc.zoo.gap_junction(net, "a", "b", g)
+    gc.zoo.gap_junction(net, "a", "a", np.array([[0.0, 0.1], [0.1, 0.0]]))
     net.output("a", "b")
     out = gc.compile(net, learn=None, target="c", dtype=torch.float64).run(steps=200).output
     both, wanted = torch.cat([out["a"], out["b"]], dim=2)[:, 0], np.array([1.0, 3.0, 0.0, -1.0, 2.0])
@@ -137,6 +137,14 @@ def test_gap_junctions_pull_potentials_together_and_keep_their_sum():
         wanted = wanted + G.T @ wanted - G.sum(0) * wanted
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
     assert found.sum() == pytest.approx(5.0) and np.ptp(found) < 0.05
+
+
+@pytest.mark.parametrize("conductance", [gc.Uniform(0.0, 1.0), np.array([[0.0, 0.1], [0.2, 0.0]])])
+def test_a_gap_junction_that_conducts_one_way_is_refused(conductance):
+    net = gc.Network(dt=1.0)
+    net.population("a", gc.zoo.LIF, 2)
+    with pytest.raises(gc.DeclarationError, match="conductance"):
+        gc.zoo.gap_junction(net, "a", "a", conductance)
 
 
 def test_force_learns_a_sine_that_goes_on_without_it():

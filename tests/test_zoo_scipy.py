@@ -112,8 +112,8 @@ REFERENCES = {
     "FitzHughNagumo": Reference(fitzhugh_nagumo, (-1.1994, -0.6243), 0.5, 1.0, 4, 0.02),
     # At -20 mV AdEx is 3e-6 ms from infinity; the resolution of t in double precision ends long before 20 mV.
     "AdEx": Reference(adex, (-70.6, 0.0), 1000.0, -20.0, 4, 0.01, lambda y: (-70.6, y[1] + 80.5)),
-    "TraubMiles": Reference(traub_miles, settled(traub_miles, -65.0), 500.0, -20.0, 3, 0.01),
-    "WangBuzsaki": Reference(wang_buzsaki, settled(wang_buzsaki, -64.0), 2.0, 0.0, 3, 0.01),
+    "TraubMiles": Reference(traub_miles, settled(traub_miles, -65.0), 500.0, -20.0, 2, 0.02),
+    "WangBuzsaki": Reference(wang_buzsaki, settled(wang_buzsaki, -64.0), 2.0, 0.0, 2, 0.02),
     "HindmarshRose": Reference(hindmarsh_rose, (-1.6, -11.8, 0.0), 2.0, 1.0, 5, 0.02),
     "Izhikevich": Reference(izhikevich, (-65.0, -13.0), 10.0, 30.0, 5, 0.02, lambda y: (-65.0, y[1] + 8)),
 }
