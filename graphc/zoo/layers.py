@@ -64,16 +64,14 @@ def gap_junction(
     Raises:
         DeclarationError: the two directions would not have the same conductances.
     """
-    g, loc = np.asarray(conductance), Loc.caller()
+    g, loc, same = np.asarray(conductance), Loc.caller(), getattr(pre, "name", pre) == getattr(post, "name", post)
     if g.dtype.kind not in "if" or g.ndim > 2:
-        raise DeclarationError(
-            f"the conductance of a gap junction is {conductance!r}", loc, "give numbers, (pre, post)"
-        )
-    if pre == post and g.ndim == 2 and not np.array_equal(g, g.T):
+        raise DeclarationError(f"the conductance of a gap junction is {conductance!r}", loc, "give numbers")
+    if same and g.ndim == 2 and not np.array_equal(g, g.T):
         raise DeclarationError("gap junctions within one population need a symmetric conductance", loc)
     current = gc.weight * (gc.pre(potential) - gc.post(potential))
     fixed = {"transmit": current, "delay": 1, "learn": False, **options}
     there = net.connect(pre, post, weight=conductance, **fixed)
-    if there.pre == there.post:
+    if same:
         return (there,)
     return there, net.connect(post, pre, weight=g.T if g.ndim == 2 else conductance, **fixed)
