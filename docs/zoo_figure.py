@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 
 def main() -> None:
     """Write the figure."""
-    figure, panels = plt.subplots(6, 3, figsize=(11, 12), constrained_layout=True)
+    figure, panels = plt.subplots(-(-len(DRIVES) // 6), 6, figsize=(18, 14), constrained_layout=True)
     for panel, name in zip(panels.flat, DRIVES, strict=False):
         drive = DRIVES[name]
         found = respond(name, [drive.size], drive.duration, start=drive.duration / 10)
@@ -26,7 +26,8 @@ def main() -> None:
         panel.set_title(name, fontsize=10)
         panel.set_ylabel(gc.zoo.ALL[name].states[0].name)
         panel.set_xlabel("ms", fontsize=8)
-    panels.flat[-1].axis("off")
+    for panel in panels.flat[len(DRIVES) :]:
+        panel.axis("off")
     figure.savefig(Path(__file__).with_suffix("").with_name("zoo.png"), dpi=110)
 
 

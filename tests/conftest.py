@@ -32,6 +32,7 @@ NOT_COMPARED = (
     *("test_errors", "test_errors_declaration", "test_errors_online", "test_errors_plasticity", "test_errors_synapses"),
     *("test_online", "test_online_zoo", "test_readme", "test_rewiring", "test_traces", "test_tune", "test_options"),
     "test_tune_predict",
+    *("test_zoo_layers", "test_zoo_closed", "test_zoo_scipy"),
     *("test_nir", "test_nir_files", "test_nir_write"),
     *("test_cli_verify", "test_planted_faults", "test_cli_tune"),
     *("test_cli_inspect", "test_inspect_page", "test_override"),

@@ -112,6 +112,22 @@ def test_attached_spikes_carry_gradients(which):
     check_against_differences(e)
 
 
+@pytest.mark.parametrize("delay", [1, 3])
+def test_a_past_that_conditions_alone_read_still_hands_back_the_gradient_of_its_final_values(delay):
+    v, x = gc.state("v"), gc.input("x")
+    net = gc.Network(dt=1.0)
+    net.input("x", 3)
+    net.population("hid", gc.Neuron("N", update={v: gc.where(gc.previous(v, delay) <= 1, v + x, v / 2)}), 3)
+    net.connect("x", "hid", connectivity=gc.OneToOne(), weight=0.5)
+    net.output("hid")
+    e = network_experiment(net)
+    found, wanted = e.adjoint(e.complete()), e.autograd()
+    assert (
+        difference(found["x"], wanted["x"]) < EXACT
+        and difference(found["hid.v@initial"], wanted["hid.v@initial"]) < EXACT
+    )
+
+
 def test_shared_weight_collects_every_use():
     net = gc.Network(dt=1.0)
     net.input("a", 2)

@@ -1,4 +1,4 @@
-"""What the zoo makes of several populations, and what streams: gates, Dale's law, gap junctions, FORCE, consolidation."""
+"""What the zoo makes of several populations, and what streams: gates, Dale's law, gap junctions, FORCE."""
 
 import math
 
@@ -53,12 +53,8 @@ def test_gru_is_that_of_torch_and_so_are_its_gradients(dtype, tolerance):
 
 def test_minimal_gated_unit_is_its_equations_and_so_are_its_gradients():
     model = layer(gc.zoo.minimal_gated)
-    names = {
-        "x_hid_gate_f": (K, N),
-        "x_hid_candidate": (K, N),
-        "hid_hid_gate_f": (N, N),
-        "hid_gate_hid_candidate": (N, N),
-    }
+    names = {"x_hid_gate_f": (K, N), "x_hid_candidate": (K, N)}
+    names |= {"hid_hid_gate_f": (N, N), "hid_gate_hid_candidate": (N, N)}
     values = {f"{name}.weight": noise(*shape, seed=s) for s, (name, shape) in enumerate(names.items())}
     values |= {"hid_gate.b_f": noise(N, seed=5), "hid.b_h": noise(N, seed=6)}
     set_weights(model, values)
@@ -108,8 +104,6 @@ def test_subtraction_shifts_the_response_and_division_scales_it():
         net = gc.Network(dt=1 * ms)
         for name in ("exc", "inh", "shunt"):
             net.input(name, 1)
-            if name in drive:
-                net.population if False else net.connect
         net.population("unit", gc.zoo.DaleRate, 1)
         for name in ("exc", "inh", "shunt"):
             net.connect(name, "unit", target=name, weight=1.0, learn=False)
@@ -132,8 +126,8 @@ def test_gap_junctions_pull_potentials_together_and_keep_their_sum():
     net.population("a", cell, 2, v=np.array([1.0, 3.0]))
     net.population("b", cell, 3, v=np.array([0.0, -1.0, 2.0]))
     g = np.array([[0.1, 0.0, 0.2], [0.05, 0.1, 0.0]])
-    gc.zoo.gap_junction(net, "a", "b", g, learn=False)
-    gc.zoo.gap_junction(net, "a", "a", np.array([[0.0, 0.1], [0.1, 0.0]]), learn=False)
+    gc.zoo.gap_junction(net, "a", "b", g)
+    gc.zoo.gap_junction(net, "a", "a", np.array([[0.0, 0.1], [0.1, 0.0]]))
     net.output("a", "b")
     out = gc.compile(net, learn=None, target="c", dtype=torch.float64).run(steps=200).output
     both, wanted = torch.cat([out["a"], out["b"]], dim=2)[:, 0], np.array([1.0, 3.0, 0.0, -1.0, 2.0])
@@ -145,8 +139,16 @@ def test_gap_junctions_pull_potentials_together_and_keep_their_sum():
     assert found.sum() == pytest.approx(5.0) and np.ptp(found) < 0.05
 
 
+@pytest.mark.parametrize("conductance", [gc.Uniform(0.0, 1.0), np.array([[0.0, 0.1], [0.2, 0.0]])])
+def test_a_gap_junction_that_conducts_one_way_is_refused(conductance):
+    net = gc.Network(dt=1.0)
+    net.population("a", gc.zoo.LIF, 2)
+    with pytest.raises(gc.DeclarationError, match="conductance"):
+        gc.zoo.gap_junction(net, "a", "a", conductance)
+
+
 def test_force_learns_a_sine_that_goes_on_without_it():
-    units, period = 80, 60
+    units, period = 100, 100
     draw = np.random.default_rng(1)
     net = gc.Network(dt=1 * ms)
     net.population("hid", gc.zoo.CTRNN, units, v=draw.normal(0, 0.5, units))
@@ -157,11 +159,11 @@ def test_force_learns_a_sine_that_goes_on_without_it():
     net.connect("hid", "out", weight=np.zeros((units, 1)), learn=False)
     net.output("hid", "out")
     model = gc.compile(net, learn=None, target="c", dtype=torch.float64)
-    wanted = torch.sin(2 * math.pi * torch.arange(1500, dtype=torch.float64) / period)[:, None]
-    found, state = gc.zoo.force(model, wanted[:1200], "hid", "out")
+    wanted = torch.sin(2 * math.pi * torch.arange(2300, dtype=torch.float64) / period)[:, None]
+    found, state = gc.zoo.force(model, wanted[:2000], "hid", "out")
     untaught = float((found[:20] - wanted[:20]).abs().mean())
     alone = model.run(steps=300, batch_size=1, state=state).output["out"][:, 0]
-    assert float((alone - wanted[1200:]).abs().mean()) < 0.05 < untaught
+    assert float((alone - wanted[2000:]).abs().mean()) < 0.05 < untaught
 
 
 def test_synaptic_intelligence_is_the_loss_that_each_parameter_took_away():
@@ -169,12 +171,12 @@ def test_synaptic_intelligence_is_the_loss_that_each_parameter_took_away():
     a, b = torch.tensor([2.0, 0.0]).double(), torch.tensor([0.5]).double()
     parameters = {"a": a.requires_grad_(), "b": b.requires_grad_()}
     keeper = gc.zoo.SynapticIntelligence(parameters, strength=0.5, damping=0.1)
-    optimiser = torch.optim.SGD(parameters.values(), lr=1e-3)
+    optimiser = torch.optim.SGD(parameters.values(), lr=5e-3)
 
     def loss() -> torch.Tensor:
         return (a[0] - 1) ** 2 + 0 * a[1] + 3 * (b[0] - 1) ** 2
 
-    for _ in range(5000):
+    for _ in range(600):
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()
@@ -182,10 +184,10 @@ def test_synaptic_intelligence_is_the_loss_that_each_parameter_took_away():
     keeper.consolidate()
     wanted = {"a": [1.0 / (1.0 + 0.1), 0.0], "b": [0.75 / (0.25 + 0.1)]}
     for name, importance in keeper.importance.items():
-        np.testing.assert_allclose(importance, wanted[name], rtol=5e-3, atol=1e-12)
-    assert float(keeper.penalty()) == 0
+        np.testing.assert_allclose(importance, wanted[name], rtol=0.03, atol=1e-12)
+    assert float(keeper.penalty().detach()) == 0
     with torch.no_grad():
         a += 2
     penalty = keeper.penalty()
     penalty.backward()
-    assert float(penalty) == pytest.approx(0.5 * 4 * wanted["a"][0], rel=5e-3)
+    assert float(penalty.detach()) == pytest.approx(0.5 * 4 * wanted["a"][0], rel=0.03)

@@ -58,6 +58,41 @@ def izhikevich(t: float, y: State, current: float) -> list[float]:
     return [0.04 * v**2 + 5 * v + 140 - u + current, 0.02 * (0.2 * v - u)]
 
 
+def traub_miles(t: float, y: State, current: float) -> list[float]:
+    v, m, h, n = y
+    u = v + 63
+    return [
+        (current - 20000 * m**3 * h * (v - 50) - 6000 * n**4 * (v + 90) - 10 * (v + 65)) / 200,
+        0.32 * (13 - u) / (exp((13 - u) / 4) - 1) * (1 - m) - 0.28 * (u - 40) / (exp((u - 40) / 5) - 1) * m,
+        0.128 * exp((17 - u) / 18) * (1 - h) - 4 / (1 + exp((40 - u) / 5)) * h,
+        0.032 * (15 - u) / (exp((15 - u) / 5) - 1) * (1 - n) - 0.5 * exp((10 - u) / 40) * n,
+    ]
+
+
+def wang_buzsaki(t: float, y: State, current: float) -> list[float]:
+    v, h, n = y
+    alpha, beta = -0.1 * (v + 35) / (exp(-0.1 * (v + 35)) - 1), 4 * exp(-(v + 60) / 18)
+    sodium = 35 * (alpha / (alpha + beta)) ** 3 * h
+    opening = -0.01 * (v + 34) / (exp(-0.1 * (v + 34)) - 1)
+    return [
+        current - sodium * (v - 55) - 9 * n**4 * (v + 90) - 0.1 * (v + 65),
+        5 * (0.07 * exp(-(v + 58) / 20) * (1 - h) - h / (exp(-0.1 * (v + 28)) + 1)),
+        5 * (opening * (1 - n) - 0.125 * exp(-(v + 44) / 80) * n),
+    ]
+
+
+def hindmarsh_rose(t: float, y: State, current: float) -> list[float]:
+    v, w, z = y
+    return [w - v**3 + 3 * v**2 - z + current, 1 - 5 * v**2 - w, 0.006 * (4 * (v + 1.6) - z)]
+
+
+def settled(equations: Callable, v: float) -> tuple[float, ...]:
+    """Return the steady gates at a potential: every one changes linearly with itself."""
+    count = 3 if equations is traub_miles else 2
+    still, open_ = equations(0, [v, *[0.0] * count], 0)[1:], equations(0, [v, *[1.0] * count], 0)[1:]
+    return (v, *(a / (a - b) for a, b in zip(still, open_, strict=True)))
+
+
 @dataclass(frozen=True)
 class Reference:
     """One neuron of the literature under a constant current; a spike is an upward crossing of `level` by v."""
@@ -77,6 +112,9 @@ REFERENCES = {
     "FitzHughNagumo": Reference(fitzhugh_nagumo, (-1.1994, -0.6243), 0.5, 1.0, 4, 0.02),
     # At -20 mV AdEx is 3e-6 ms from infinity; the resolution of t in double precision ends long before 20 mV.
     "AdEx": Reference(adex, (-70.6, 0.0), 1000.0, -20.0, 4, 0.01, lambda y: (-70.6, y[1] + 80.5)),
+    "TraubMiles": Reference(traub_miles, settled(traub_miles, -65.0), 500.0, -20.0, 2, 0.02),
+    "WangBuzsaki": Reference(wang_buzsaki, settled(wang_buzsaki, -64.0), 2.0, 0.0, 2, 0.02),
+    "HindmarshRose": Reference(hindmarsh_rose, (-1.6, -11.8, 0.0), 2.0, 1.0, 5, 0.02),
     "Izhikevich": Reference(izhikevich, (-65.0, -13.0), 10.0, 30.0, 5, 0.02, lambda y: (-65.0, y[1] + 8)),
 }
 

@@ -45,7 +45,7 @@ LiRinzel = gc.Neuron("LiRinzel", ode={C: flow, h: closing}, init={C: 0.1, h: 0.8
 ``C' = c_1 (v_1 m^3 n^3 h^3 + v_2) (C_ER - C) - v_3 C^2 / (C^2 + k_3^2)``, ``h' = a_2 (Q_2 (1 - h) - C h)``.
 
 ``m = p / (p + d_1)``, ``n = C / (C + d_5)``, ``Q_2 = d_2 (p + d_1) / (p + d_3)``, ``C_ER = (c_0 - C) / c_1``. Calcium
-oscillates with a period of about 10 s for p from about 0.36 to 0.64 uM. Steps of 10 ms will do.
+oscillates with a period of 11 to 13 s for p from about 0.36 to 0.64 uM. Steps of 10 ms will do.
 
 Source:
     Li & Rinzel (1994), J. Theor. Biol. 166, 461-473.

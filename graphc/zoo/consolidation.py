@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class SynapticIntelligence:
     """Keeps how much each parameter has lowered the loss, and the penalty for moving those that did.
 
-    Call `measure` after every step of the optimiser, while the gradients of that step are still there, `consolidate`
-    when a task ends, and add `penalty` to the loss of the tasks that follow.
+    Add `penalty` to the loss, call `measure` after every step of the optimiser, while the gradients of that step are
+    still there, and `consolidate` when a task ends. The gradient of the penalty counts for no gain.
 
     Source:
         Zenke, Poole & Ganguli (2017), ICML, PMLR 70, 3987-3995, equations 1 to 5.
@@ -35,11 +35,12 @@ class SynapticIntelligence:
         self._path = {n: 0 * p.detach() for n, p in self.parameters.items()}
 
     def measure(self) -> None:
-        """Add ``-gradient * movement`` of the step that the optimiser has just made."""
+        """Add ``-gradient * movement`` of the step that the optimiser has just made; the gradient is the task's."""
         for name, p in self.parameters.items():
             now = p.detach().clone()
             if p.grad is not None:
-                self._path[name] -= p.grad.detach() * (now - self._last[name])
+                held = 2 * self.strength * self.importance[name] * (self._last[name] - self.anchors[name])
+                self._path[name] -= (p.grad.detach() - held) * (now - self._last[name])
             self._last[name] = now
 
     def consolidate(self) -> None:

@@ -89,7 +89,7 @@ WangBuzsaki = gc.Neuron(
 beta_s(v) s)``.
 
 Per 100 um2 of membrane, as in `HodgkinHuxley`. A spike is an upward crossing of 0 mV. From about 0.16 pA on it fires,
-arbitrarily slowly at first, and reaches 200 spikes/s at about 4 pA.
+arbitrarily slowly at first, with 56 spikes/s at 1 pA and 155 at 4 pA.
 
 Source:
     Wang & Buzsaki (1996), J. Neurosci. 16, 6402-6413.

@@ -2,7 +2,11 @@
 
 from typing import Any, Literal
 
+import numpy as np
+
 import graphc as gc
+from graphc.ir.errors import DeclarationError
+from graphc.ir.loc import Loc
 
 from .rate import DaleRate
 
@@ -46,19 +50,28 @@ def gap_junction(
 ) -> tuple[Any, ...]:
     """Connect populations by electrical synapses, ``g (v_pre - v_post)`` both ways, and return the connections.
 
-    The potentials are those of the step before. Within one population, give a symmetric `conductance`.
+    The potentials are those of the step before. Conductances are fixed: what is learned apart for the two directions
+    would part.
 
     Args:
         net: the network.
         pre: population.
         post: population, the same or another.
-        conductance: weight (pre, post), such as an array; shared by both directions.
+        conductance: a number, or an array: (pre, post), symmetric within one population; or (N,) with gc.OneToOne().
         potential: the state that the current follows.
-        options: of the connections: connectivity, target, learn.
+        options: of the connections: connectivity, target.
+
+    Raises:
+        DeclarationError: the two directions would not have the same conductances.
     """
+    g, loc, same = np.asarray(conductance), Loc.caller(), getattr(pre, "name", pre) == getattr(post, "name", post)
+    if g.dtype.kind not in "if" or g.ndim > 2:
+        raise DeclarationError(f"the conductance of a gap junction is {conductance!r}", loc, "give numbers")
+    if same and g.ndim == 2 and not np.array_equal(g, g.T):
+        raise DeclarationError("gap junctions within one population need a symmetric conductance", loc)
     current = gc.weight * (gc.pre(potential) - gc.post(potential))
-    there = net.connect(pre, post, weight=conductance, transmit=current, delay=1, **options)
-    if there.pre == there.post:
+    fixed = {"transmit": current, "delay": 1, "learn": False, **options}
+    there = net.connect(pre, post, weight=conductance, **fixed)
+    if same:
         return (there,)
-    back = conductance.T if hasattr(conductance, "T") and conductance.ndim == 2 else conductance
-    return there, net.connect(post, pre, weight=back, transmit=current, delay=1, **options)
+    return there, net.connect(post, pre, weight=g.T if g.ndim == 2 else conductance, **fixed)

@@ -93,8 +93,8 @@ HindmarshRose = gc.Neuron(
 ``v' = y - a v^3 + b v^2 - z + x``, ``y' = c - d v^2 - y``, ``z' = r (s (v - v_r) - z)``.
 
 Dimensionless, with one unit of time taken as 1 ms. It rests for ``x`` below about 1.3 and bursts beyond, with ever more
-spikes in a burst; around 3.25 bursts are chaotic, and then spikes are regular. A spike is an upward crossing of 1.
-Wants ``dt`` of 0.05 or less.
+spikes in a burst; from about 3 to 3.4 bursts are irregular, and beyond spikes are regular. A spike is an upward
+crossing of 1. Wants ``dt`` of 0.05 or less.
 
 Source:
     Hindmarsh & Rose (1984), Proc. R. Soc. Lond. B 221, 87-102.

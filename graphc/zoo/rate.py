@@ -72,7 +72,7 @@ WilsonCowan = gc.Neuron(
 ``tau E' = -E + (k_e - r_e E) S_e(c_1 E - c_2 I + P)``, ``tau I' = -I + (k_i - r_i I) S_i(c_3 E - c_4 I + Q)``.
 
 ``S(y) = 1 / (1 + exp(-a (y - theta))) - 1 / (1 + exp(a theta))``, and k is the largest value of S. The parameters are
-those of the source's limit cycle, which ``P`` from about 0.8 to 2 drives.
+those of the source's limit cycle, which ``P`` from about 1.1 to 2.2 drives.
 
 Source:
     Wilson & Cowan (1972), Biophys. J. 12, 1-24, figure 11.

@@ -52,7 +52,8 @@ BalancedRF = gc.Neuron(
 
 ``beta = p(omega) - b - kappa q``, with ``p(omega) = (sqrt(1 - (dt omega)^2) - 1) / dt`` the boundary beyond which these
 steps diverge. Spikes raise the threshold and the damping for a while and reset nothing. The source steps by 0.01 with
-omega around 10; the defaults are that for ``dt = 1 ms``, where kappa is the source's step. Needs ``dt omega < 1``.
+omega around 10; the defaults are that for ``dt = 1 ms``, where kappa is the source's step. Needs ``dt omega < 1``. The
+source's surrogate has both side lobes in the middle.
 
 Source:
     Higuchi, Kairat, Bohte & Otte (2024), ICML, PMLR 235, 18305-18323, arXiv:2402.14603.
@@ -74,8 +75,8 @@ BalancedHarmonicRF = gc.Neuron(
 ``u[t] = u[t-1] + dt v[t-1]``, ``v[t] = v[t-1] + dt (x - 2 beta v[t-1] - omega^2 u[t])``, ``q[t] = gamma q[t-1] +
 z[t-1]``.
 
-``beta = dt omega^2 / 2 + b + kappa q``. Spikes raise threshold and damping as in `BalancedRF`, whose units it has; v
-is the velocity of the oscillator.
+``beta = dt omega^2 / 2 + b + kappa q``: at ``b = 0`` explicit Euler steps would neither grow nor decay; these decay.
+Spikes raise threshold and damping as in `BalancedRF`, whose units it has; v is the velocity of the oscillator.
 
 Source:
     Higuchi, Kairat, Bohte & Otte (2024), ICML, PMLR 235, 18305-18323, arXiv:2402.14603; after the authors' harmonic
