@@ -35,7 +35,7 @@ def site(tmp_path_factory):
     with FileLock(f"{told}.lock"):
         if not told.exists():
             command = [sys.executable, "-m", "docs.site", "--figures", "few", "--to", str(to)]
-            options = {"GRAPHC_CFLAGS": "-O0", "GRAPHC_VERIFY": "1", "OMP_WAIT_POLICY": "passive"}
+            options = {"GRAPHC_VERIFY": "1", "OMP_WAIT_POLICY": "passive"}
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **options})
             told.write_text(done.stderr if done.returncode else "")
     assert not (wrong := told.read_text()), wrong

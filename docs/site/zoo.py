@@ -104,6 +104,8 @@ def _drawn(name: str, cache: Path, make: bool) -> str:
 
 def _page(name: str, drawn: bool) -> Iterator[str]:
     text = texts()[name]
+    yield "---\norphan: true\n---"  # the gallery leads here: in the menu of every page they would cost
+    yield "[The zoo](../zoo.md)"
     yield f"# {name}"
     yield re.sub(r"``(.+?)``", r"`\1`", text.body)
     yield f"*{text.source}*"
