@@ -14,7 +14,6 @@ import graphc as gc
 from graphc.cli.main import graphc
 
 pytest.importorskip("sphinx", reason='the documentation needs pip install "graphc[docs]"')
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from docs.site import links, record
 from docs.site.blocks import RUN, Session, blocks, expand
 
