@@ -57,11 +57,11 @@ def gallery() -> str:
 
 def table() -> str:
     """Return all neurons side by side: states, inputs and what they are, integrators, and the step of their figures."""
-    lines = ["| neuron | states | inputs | driven by | integrator | dt of the figure |", "|---|---|---|---|---|---|"]
+    lines = ["| neuron | states | inputs | drive of the figure | integrator | its dt |", "|---|---|---|---|---|---|"]
     for name, neuron in ALL.items():
         names = [", ".join(f"`{s.name}`" for s in group) for group in (neuron.states, neuron.inputs)]
         unit = unit_of(neuron, neuron.inputs[0].name)
-        driven = {"held": "a current", "volley": "jumps"}[DRIVES[name].kind] + (f", {unit}" if unit else "")
+        driven = {"held": "held", "volley": "every 10 ms"}[DRIVES[name].kind] + (f", {unit}" if unit else "")
         how: dict[str, list[str]] = {}
         for state, integrator in _step(name).integrators.items():
             how.setdefault(integrator.partition(" (")[0].partition(",")[0], []).append(state)
