@@ -1,16 +1,17 @@
 """What the README shows is what runs."""
 
-import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+from docs.site.blocks import blocks
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def shown_in(language: str) -> list[str]:
+    return [block.code for block in blocks(README) if block.kind == language]
 
 
 def stripped(text: str) -> list[str]:
@@ -20,7 +21,7 @@ def stripped(text: str) -> list[str]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("readme") / "model.py"
-    path.write_text(blocks("python")[0])
+    path.write_text(shown_in("python")[0])
     return runpy.run_path(str(path))["model"]
 
 
@@ -30,7 +31,7 @@ def test_model_runs_and_learns(model):
 
 @pytest.mark.parametrize(("language", "target", "nth"), [("c", "c", 0), ("python", "triton", 1)])
 def test_kernel_is_shown_verbatim(model, language, target, nth):
-    shown = stripped(blocks(language)[nth])
+    shown = stripped(shown_in(language)[nth])
     source = stripped(model.source("forward", target))
     assert len(shown) >= 10
     start = source.index(shown[0])

@@ -6,11 +6,10 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from . import links
-from .stage import ROOT, stage
+from .stage import ROOT, cpu, stage
 
 
 def main() -> int:
@@ -29,7 +28,7 @@ def main() -> int:
         os.chdir(folder)  # files that blocks write
         seconds = stage(source, options.figures, options.page)
         os.chdir(here)
-    started = time.process_time()
+    started = cpu()
     from sphinx.cmd.build import build_main
 
     flags = [
@@ -43,10 +42,10 @@ def main() -> int:
         str(to.with_name(to.name + "-doctrees")),
     ]
     status = build_main([*flags, str(source), str(to)])
-    seconds["sphinx"] = time.process_time() - started
+    seconds["sphinx"] = cpu() - started
     wrong = links.broken(to)
     print("\n".join(wrong), file=sys.stderr)
-    slowest = sorted(seconds.items(), key=lambda pair: -pair[1])[:8]
+    slowest = sorted(seconds.items(), key=lambda pair: -pair[1])[:16]
     print(f"{to}: {sum(seconds.values()):.1f} s; " + ", ".join(f"{name} {s:.1f}" for name, s in slowest))
     return status or bool(wrong)
 

@@ -19,6 +19,7 @@ html_title = f"graphc {version}"
 html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["graphc.css"]
 html_show_sphinx = html_copy_source = html_show_sourcelink = False
+html_use_index = html_domain_indices = False
 html_math_renderer = "mathml"
 html_theme_options = {"navigation_with_keys": True}
 pygments_style, pygments_dark_style = "friendly", "github-dark"
@@ -44,4 +45,7 @@ def setup(app: Any) -> None:
     """Render formulas as MathML, which browsers show without a script or a font from elsewhere."""
     from docs.site import mathml
 
-    app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.displayed, None))
+    app.add_html_use_index = html_domain_indices = False
+
+
+html_math_renderer("mathml", (mathml.inline, None), (mathml.displayed, None))

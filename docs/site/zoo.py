@@ -13,7 +13,7 @@ from typing import Any
 import graphc.zoo
 from graphc.zoo import ALL, RULES
 from graphc.zoo.drives import DRIVES
-from graphc.zoo.equations import Equation, declared, discretised
+from graphc.zoo.equations import Discretised, Equation, declared, discretised
 from graphc.zoo.figure import BLUE, draw, unit_of
 from graphc.zoo.texts import texts
 
@@ -53,6 +53,28 @@ def gallery() -> str:
             parts += [f"*{text.cited}*", ":::"]
         parts += ["::::", ""]
     return "\n".join(parts)
+
+
+def table() -> str:
+    """Return all neurons side by side: states, inputs and what they are, integrators, and the step of their figures."""
+    lines = ["| neuron | states | inputs | drive of the figure | integrator | its dt |", "|---|---|---|---|---|---|"]
+    for name, neuron in ALL.items():
+        names = [", ".join(f"`{s.name}`" for s in group) for group in (neuron.states, neuron.inputs)]
+        unit = unit_of(neuron, neuron.inputs[0].name)
+        driven = {"held": "held", "volley": "every 10 ms"}[DRIVES[name].kind] + (f", {unit}" if unit else "")
+        how: dict[str, list[str]] = {}
+        for state, integrator in _step(name).integrators.items():
+            how.setdefault(integrator.partition(" (")[0].partition(",")[0], []).append(state)
+        told = ", ".join(kind if len(how) == 1 else f"{kind}: {' '.join(states)}" for kind, states in how.items())
+        lines.append(
+            f"| [{name}](zoo/{name}.md) | {names[0]} | {names[1]} | {driven} | {told} | {DRIVES[name].dt:g} ms |"
+        )
+    return "\n".join(lines)
+
+
+@lru_cache
+def _step(name: str) -> Discretised:
+    return discretised(ALL[name], DRIVES[name].dt)
 
 
 def families() -> dict[str, list[str]]:
@@ -104,6 +126,8 @@ def _drawn(name: str, cache: Path, make: bool) -> str:
 
 def _page(name: str, drawn: bool) -> Iterator[str]:
     text = texts()[name]
+    yield "---\norphan: true\n---"  # the gallery leads here: in the menu of every page they would cost
+    yield "[The zoo](../zoo.md)"
     yield f"# {name}"
     yield re.sub(r"``(.+?)``", r"`\1`", text.body)
     yield f"*{text.source}*"
@@ -125,7 +149,7 @@ def _neuron(name: str) -> Iterator[str]:
     yield "## Use"
     target = f', target="{neuron.inputs[0].name}"' if len(neuron.inputs) > 1 else ""
     yield fenced("{code-block} python", f'net.population("hid", gc.zoo.{name}, 128)\nnet.connect("x", "hid"{target})')
-    step = discretised(neuron, dt)
+    step = _step(name)
     yield f"## One step of {dt:g} ms"
     yield "| state | unit | how it is integrated |\n|---|---|---|\n" + "\n".join(
         f"| `{s.name}` | {unit_of(neuron, s.name)} | {step.integrators[s.name]} |" for s in neuron.states
