@@ -2,9 +2,9 @@
 
 Run ``python examples/prospective.py``. Three layers of rate units see a target in the plane, the hand's position and its
 velocity, and push the hand, a mass. Hand and network are populations of one network, so that the loop is closed within the
-compiled kernel and gradients go through the body. Leaky units with tau = 20 ms delay each layer; prospective ones send
-what they expect, by an adaptation current that is taken off the input's own overshoot, and keep the membrane time
-constant. After the same training, at the same size, their tracking error should be less than half that of the leaky ones.
+compiled kernel and gradients go through the body. Leaky units, tau = 20 ms, make every layer late. Prospective ones have the same
+membrane; their input drives it harder at first, until an adaptation current takes this back, so that they follow without
+lag. After the same training, at the same size, their tracking error should be less than half that of the leaky ones.
 ``--quick`` trains small networks for a few rounds.
 
 Source:
