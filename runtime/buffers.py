@@ -10,6 +10,7 @@ import torch
 
 _SMALL = 1 << 16  # bytes below which fresh memory costs nothing worth saving
 _IDLE = 512  # requests after which free memory of a size that nobody asked for goes back
+_LARGER = 1.25  # how much larger than asked for a storage may be: sequences of many lengths share a few
 
 
 class Arena:
@@ -32,17 +33,27 @@ class Arena:
             return torch.empty(tuple(shape), dtype=dtype, device=device)
         with self._lock:
             self._requests += 1
-            self._asked[size, device] = self._requests
-            pool = self._storages.setdefault((size, device), [])
-            for storage in pool:
-                if _is_free(storage):
-                    tensor = torch.empty(0, dtype=dtype, device=device)
-                    tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
-                    return tensor
+            storage = self._free((size, device))
+            if storage is not None:
+                tensor = torch.empty(0, dtype=dtype, device=device)
+                tensor.set_(storage, 0, tuple(shape))  # type: ignore[call-overload]
+                return tensor
             self._give_back()
             tensor = torch.empty(tuple(shape), dtype=dtype, device=device)
-            pool.append(tensor.untyped_storage())
+            self._asked[size, device] = self._requests
+            self._storages.setdefault((size, device), []).append(tensor.untyped_storage())
             return tensor
+
+    def _free(self, wanted: tuple[int, torch.device]) -> torch.UntypedStorage | None:
+        """Return a free storage of the size that is wanted, else of one that is a little larger."""
+        size, device = wanted
+        larger = (key for key in self._storages if key[1] == device and size < key[0] <= _LARGER * size)
+        for key in (wanted, *sorted(larger, key=lambda key: key[0])):
+            for storage in self._storages.get(key, ()):
+                if _is_free(storage):
+                    self._asked[key] = self._requests
+                    return storage
+        return None
 
     def _give_back(self) -> None:
         """Drop the free storages of sizes that were last asked for long ago."""

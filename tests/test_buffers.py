@@ -65,6 +65,19 @@ def test_a_tensor_saved_for_backward_keeps_the_memory():
     garbage.collect()
 
 
+def test_tensors_of_many_sizes_share_a_few_storages():
+    arena = Arena()
+    for length in range(200, 1000):
+        take(arena, ((length * 37) % 800 + 200, 64))
+    assert sum(map(len, arena._storages.values())) < 40  # of 800 sizes
+
+
+def test_memory_much_larger_than_asked_for_is_not_handed_out():
+    arena = Arena()
+    place = address(take(arena, (64, 2048)))
+    assert address(take(arena)) != place
+
+
 def test_free_memory_of_a_size_that_nobody_asks_for_goes_back():
     arena = Arena()
     take(arena)
