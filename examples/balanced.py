@@ -171,9 +171,13 @@ def draw(model: gc.Model, before: dict, activity: list, curves: list, histories:
     for offset, stage in ((-0.2, 0), (0.2, 1)):
         values = np.array([pair[stage] for pair in activity])
         at = np.arange(2) + offset
-        axes["D"].bar(at, values.mean(0), 0.35, color="0.75" if stage == 0 else "0.35", label=("before", "after")[stage])
+        axes["D"].bar(
+            at, values.mean(0), 0.35, color="0.75" if stage == 0 else "0.35", label=("before", "after")[stage]
+        )
         axes["D"].plot(np.repeat(at[None], len(values), 0).T, values.T, "k.", ms=4)
-    axes["D"].set(title="rates, dots: seeds", xticks=[0, 1], xticklabels=["excitatory", "inhibitory"], ylabel="spikes/s")
+    axes["D"].set(
+        title="rates, dots: seeds", xticks=[0, 1], xticklabels=["excitatory", "inhibitory"], ylabel="spikes/s"
+    )
     axes["D"].legend(frameon=False)
     for k, curve in enumerate(curves):
         axes["E"].plot(CONTRASTS, curve, "o-", color="C2", ms=3, lw=1, label=None if k else "network, by seed")

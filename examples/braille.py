@@ -159,7 +159,9 @@ def nearest(trials: Trials, test: Trials) -> float:
 
 # --- the figure -----------------------------------------------------------------------------------
 @torch.no_grad()
-def draw(model: gc.Model, drawn: torch.Tensor, test: Trials, histories: dict[str, list[list[float]]], path: Path) -> None:
+def draw(
+    model: gc.Model, drawn: torch.Tensor, test: Trials, histories: dict[str, list[list[float]]], path: Path
+) -> None:
     """Save one test trial as the network sees and reads it, time constants before and after, and accuracies."""
     letter = LETTERS[test.labels[0]]
     run = model.run(encode(test.signals[:, :1]), record=["hid.spike"])

@@ -327,9 +327,7 @@ def draw(stages: dict[str, tuple], values: tuple[torch.Tensor, torch.Tensor], k:
     axes["E"].scatter(places[1], rows + 0.15, s=10, color="0.6", label="ends")
     axes["E"].scatter(places[1][:, k], rows[:, 0] + 0.15, s=22, color="C3", label="kept")
     units = {mV: "mV", ms: "ms", pA: "pA", nS: "nS", pF: "pF", 1: ""}
-    names = [
-        f"{name}: {values[1][n, k]:.3g} {units[bounds[4]]}" for n, (name, bounds) in enumerate(BOUNDS.items())
-    ]
+    names = [f"{name}: {values[1][n, k]:.3g} {units[bounds[4]]}" for n, (name, bounds) in enumerate(BOUNDS.items())]
     axes["E"].set(yticks=range(len(BOUNDS)), yticklabels=names, title="parameters within their bounds", xlim=(0, 1))
     axes["E"].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)

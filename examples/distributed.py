@@ -143,7 +143,9 @@ def main() -> None:
         given = [f"--{name}={value}" for name, value in zip(("steps", "batch", "size"), chosen)]
         together = launch(2, given, Path(folder) / "result.pt")
     print("largest difference of losses {:.1e}, of weights {:.1e}".format(*differences(alone, together)))
-    print(f"time per step: {1000 * alone['seconds']:.1f} ms alone, {1000 * together['seconds']:.1f} ms by two processes")
+    print(
+        f"time per step: {1000 * alone['seconds']:.1f} ms alone, {1000 * together['seconds']:.1f} ms by two processes"
+    )
     draw(alone, together, OUT / "distributed.png")
     print(f"figure: {OUT / 'distributed.png'}")
 

@@ -94,13 +94,6 @@ def test_places_are_part_of_a_symbol():
     assert pickle.loads(pickle.dumps(gc.input("D", on="network"))).on == "network"
 
 
-LATER = {
-    "noise": lambda: gc.noise("xi"),
-    "escape": lambda: gc.Spike(gc.state("v") > 1, escape=gc.state("v")),
-}
-
-
-@pytest.mark.parametrize("make", LATER.values(), ids=LATER)
-def test_what_comes_later_says_so(make):
-    with pytest.raises(gc.DeclarationError, match="not supported yet"):
-        make()
+def test_noise_is_equal_where_name_and_kind_are():
+    assert gc.noise("xi") == gc.noise("xi") != gc.noise("xi", kind="uniform")
+    assert pickle.loads(pickle.dumps(gc.noise("u", kind="uniform"))).kind == "uniform"

@@ -43,8 +43,6 @@ nitpick_ignore_regex = [
 
 def setup(app: Any) -> None:
     """Render formulas as MathML, which browsers show without a script or a font from elsewhere."""
-    from docs.site import mathml
-
     app.add_html_use_index = html_domain_indices = False
 
 
