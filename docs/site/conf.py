@@ -36,16 +36,11 @@ autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Source", "notes_style"), ("Shapes", "notes_style")]
-nitpick_ignore_regex = [
-    ("py:.*", r".*")
-]  # types of signatures that are no pages; links of pages are MyST's and checked
+nitpick_ignore_regex = [("py:.*", r".*")]  # types of signatures, which are no pages; links of pages are checked
 
 
 def setup(app: Any) -> None:
     """Render formulas as MathML, which browsers show without a script or a font from elsewhere."""
     from docs.site import mathml
 
-    app.add_html_use_index = html_domain_indices = False
-
-
-html_math_renderer("mathml", (mathml.inline, None), (mathml.displayed, None))
+    app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.displayed, None))
