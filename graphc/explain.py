@@ -23,6 +23,7 @@ from graphc.ir import (
     Project,
     Propagator,
     Read,
+    Repeat,
     Reset,
     Spike,
     Spread,
@@ -154,6 +155,8 @@ def right_hand_side(node: Node) -> str:
         case DelayedSynapses(lags=lags):
             delays = f"{lags[0]} to {lags[-1]} steps" if len(lags) > 2 else f"{' and '.join(map(str, lags))} steps"
             return f"sum over listed synapses of {node.factor.name} times their source, delays of {delays}, per target"
+        case Repeat():
+            return f"{names[0]} of the channel of every neuron"
         case Take() | Place() | Total():
             return f"{type(node).__name__.lower()} of {', '.join(names)}"
         case Read(history=history, delay=delay):

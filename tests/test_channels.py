@@ -56,6 +56,14 @@ def test_a_number_and_a_distribution_make_one_value_per_channel():
     assert len(set(model_of(leaky(), learn=None, tau=gc.Uniform(2.0, 9.0)).c.tau.tolist())) == 3
 
 
+def test_an_initial_value_can_be_one_per_channel_and_learn():
+    E = gc.param("E", np.array([1.0, 2.0, 3.0]), learn=True, per="channel")
+    model = model_of(gc.Neuron("N", ode={v: x - v}, init={v: E}))
+    assert model.initial_state(1)["c.v"][0, ::4].tolist() == [1.0, 2.0, 3.0]
+    model(torch.zeros(1, 1, SIZE, dtype=torch.float64)).sum().backward()
+    assert model.c.E.grad.tolist() == pytest.approx([4 * np.exp(-1)] * 3)
+
+
 def test_bounds_hold_per_channel_and_the_certificate_knows_channels():
     model = model_of(leaky(learn=True, min=1.0), tau=np.array([2.0, 5.0, 9.0]))
     assert model.c.parametrizations.tau.original.shape == (3,)

@@ -17,7 +17,7 @@ CHAIN = gc.Neuron(
     ode={v: [-v[0] / tau, (v[0] - v[1]) / tau, (v[1] - v[2]) / tau]},
     update={w: 0.5},
     receive={v[:2]: [v[0] + x[0], v[1] - x[1]]},
-    spike=gc.Spike(v[2] > 0.4),
+    spike=gc.Spike(v[2] > 0.4, detach_reset=(v,)),
     reset={v: 0},
     refractory=gc.Refractory(2.0, hold=(v,)),
     init={v: [0.1, 0.2, 0.3], w: np.array([1.0, 2.0, 3.0])},
@@ -55,6 +55,7 @@ def test_a_tuple_key_means_the_same_as_its_parts():
     ode = {v[0]: -v[0] / tau, v[1]: (v[0] - v[1]) / tau, v[2]: (v[1] - v[2]) / tau}
     assert CHAIN.ode == ode and CHAIN.reset == dict.fromkeys(v, 0) and CHAIN.update == dict.fromkeys(w, 0.5)
     assert CHAIN.receive == {v[0]: v[0] + x[0], v[1]: v[1] - x[1]} and CHAIN.refractory.hold == v
+    assert CHAIN.spike.detached == set(v)
     assert [CHAIN.init[s] for s in (*v, *w)] == [0.1, 0.2, 0.3, 1.0, 2.0, 3.0]
     assert CHAIN.loc_of("receive", v[1]).text.startswith("receive={v[:2]")
 
@@ -72,10 +73,10 @@ def test_initial_values_are_one_per_part_or_one_per_neuron_and_part():
 def test_records_and_outputs_stack_the_parts_last(target):
     net = network("c.v", "c")
     model = gc.compile(net, target=target, dtype=torch.float64)
-    run = model.run(stimulus(), record=["c.v@threshold", "c.x", "c.v[1]", "c.spike"])
+    run = model.run(stimulus(), record=["c.v@threshold", "c.x", "c.v[2]", "c.spike"])
     assert run.output["c.v"].shape == (12, 2, 4, 3) and run.output["c"].shape == (12, 2, 4)
     assert run.records["c.x"].shape == (12, 2, 4, 2) and run.records["c.spike"].sum() > 3
-    torch.testing.assert_close(run.output["c.v"][..., 1], run.records["c.v[1]"], rtol=0, atol=0)
+    torch.testing.assert_close(run.output["c.v"][..., 2], run.records["c.v[2]"], rtol=0, atol=0)
     after = torch.where(run.records["c.spike"][..., None] > 0, 0.0, run.records["c.v@threshold"])
     torch.testing.assert_close(run.output["c.v"], after, rtol=0, atol=0)
     torch.testing.assert_close(run.output["c.v"][-1].unbind(-1), tuple(run.state[f"c.v[{k}]"] for k in range(3)))
