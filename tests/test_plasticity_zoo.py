@@ -54,14 +54,26 @@ def test_c_runs_every_rule_as_the_reference_does(name):
         torch.testing.assert_close(b, a, rtol=1e-10, atol=1e-12)
 
 
-def test_pair_stdp_of_the_zoo_is_the_event_loop():
-    rule = gc.zoo.PairSTDP(A_plus=0.1, A_minus=0.12, dependence="multiplicative", pairing="nearest")
-    found = compiled(told(rule), "c", learn=None).run(X).state["src_dst.weight"]
+AMPLITUDES = {
+    "additive": (lambda w: 0.03, lambda w: 0.04),
+    "multiplicative": (lambda w: 0.03 * (1 - w), lambda w: 0.04 * w),
+    "symmetric": (lambda w: 0.03, lambda w: -0.04),
+}
+
+
+@pytest.mark.parametrize(("pairing", "read"), [("all", oracle.trace), ("nearest", oracle.nearest)])
+@pytest.mark.parametrize("dependence", AMPLITUDES)
+def test_pair_stdp_of_the_zoo_is_the_event_loop(dependence, pairing, read):
+    rule = gc.zoo.PairSTDP(A_plus=0.03, A_minus=0.04, dependence=dependence, pairing=pairing)
+    target = "c" if dependence == "multiplicative" else "reference"
+    found = compiled(told(rule), target, learn=None).run(X).state["src_dst.weight"]
     for i, j in ((0, 0), (3, 2)):
         trains = times(X["pre"], 1, i), times(X["post"], 1, j)
-        amplitudes = (lambda w: 0.1 * (1 - w), lambda w: 0.12 * w)
-        wanted = oracle.pair(0.5, *trains, *amplitudes, (20, 20), (0, 1), oracle.nearest)
+        wanted = oracle.pair(0.5, *trains, *AMPLITUDES[dependence], (20, 20), (0, 1), read)
         assert float(found[1, i, j]) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_symmetric_pair_stdp_potentiates_in_both_orders():
     both = gc.zoo.PairSTDP(A_plus=0.01, A_minus=0.01, dependence="symmetric")
     assert (compiled(told(both), "c", learn=None).run(X).state["src_dst.weight"] > 0.5).all()
 

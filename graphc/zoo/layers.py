@@ -70,7 +70,7 @@ def gap_junction(
     if same and g.ndim == 2 and not np.array_equal(g, g.T):
         raise DeclarationError("gap junctions within one population need a symmetric conductance", loc)
     current = gc.weight * (gc.pre(potential) - gc.post(potential))
-    fixed = {"transmit": current, "delay": 1, "learn": False, **options}
+    fixed: dict[str, Any] = {"transmit": current, "delay": 1, "learn": False, **options}
     there = net.connect(pre, post, weight=conductance, **fixed)
     if same:
         return (there,)
