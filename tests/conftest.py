@@ -25,6 +25,9 @@ BUILT_AS_USERS_DO = (
     "test_cpu_suite",
 )
 
+# Files whose kernels run for longer than they take to build.
+BUILT_TO_RUN = ("test_examples", "test_init")
+
 # Files that claim nothing of passes, and whose programs other files compare before and after every pass.
 NOT_COMPARED = (
     *("test_cli", "test_cli_bench", "test_cli_doctor", "test_cli_zoo"),
@@ -46,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem != "test_mypy")  # the longest begins first
     interprets = os.environ.get("TRITON_INTERPRET") == "1"
     skips = {
         "interpret": None if interprets else "needs TRITON_INTERPRET=1 (see make test)",
@@ -81,9 +85,11 @@ def compared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def optimised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build with all optimisations where a file asks for it."""
+    """Build with all optimisations, or with the quick ones, where a file asks for it."""
     if request.path.stem in BUILT_AS_USERS_DO:
         monkeypatch.delenv("GRAPHC_CFLAGS", raising=False)
+    elif request.path.stem in BUILT_TO_RUN:
+        monkeypatch.setenv("GRAPHC_CFLAGS", "-O1")
 
 
 @pytest.fixture(autouse=True)
