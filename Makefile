@@ -3,12 +3,12 @@ PYTHON ?= python3
 # Where a CPU build of torch is found when pip's own configuration knows none.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=15 --durations-min=2
 marked = $(shell grep -l "mark\.$(1)" tests/test_*.py)
 OLDEST_TRITON := $(shell sed -n 's/.*"triton>=\([0-9.]*\).*/\1.0/p' pyproject.toml)
 OLDEST := .venv/triton-$(OLDEST_TRITON)
 
-.PHONY: setup demo docs test lint dev bench peers gpu static
+.PHONY: setup oldest demo docs test lint dev bench peers gpu static
 
 # Threads that wait in a loop slow everything down on a machine that others use too.
 demo docs test: export OMP_WAIT_POLICY ?= passive
@@ -29,11 +29,13 @@ docs: setup
 
 # Processes of their own: Triton decides between interpretation and compilation when it is imported, and kernels are built
 # by the oldest release that is supported, too. The first one also compares the numbers before and after every pass.
-test: setup $(OLDEST)/.ready
+test: setup oldest
 	$(PYTEST) -m "not interpret and not gpu"
 	GRAPHC_VERIFY=1 TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(PYTEST) -m "interpret" $(call marked,interpret)
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -c "import triton; assert triton.__version__ == '$(OLDEST_TRITON)', triton"
 	GRAPHC_VERIFY=1 PYTHONPATH=$(CURDIR)/$(OLDEST) $(PYTEST) -m "ahead" $(call marked,ahead)
+
+oldest: $(OLDEST)/.ready
 
 $(OLDEST)/.ready: .venv/.ready
 	$(PYTHON) install.py --into $(OLDEST) triton==$(OLDEST_TRITON)
@@ -50,7 +52,7 @@ dev: setup
 
 # What every kernel of the zoo uses, built ahead of time by both releases: tests/golden/triton_static_*.txt. It may be
 # interrupted, and goes on where it was.
-static: setup $(OLDEST)/.ready
+static: setup oldest
 	$(BIN)/python -m tests.static_table
 	PYTHONPATH=$(CURDIR)/$(OLDEST) $(BIN)/python -m tests.static_table
 

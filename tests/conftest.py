@@ -25,6 +25,9 @@ BUILT_AS_USERS_DO = (
     "test_cpu_suite",
 )
 
+# Files whose kernels run for longer than they take to build.
+BUILT_TO_RUN = ("test_examples", "test_init")
+
 # Files that claim nothing of passes, and whose programs other files compare before and after every pass.
 NOT_COMPARED = (
     *("test_cli", "test_cli_bench", "test_cli_doctor", "test_cli_zoo"),
@@ -48,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem != "test_mypy")  # the longest begins first
     interprets = os.environ.get("TRITON_INTERPRET") == "1"
     skips = {
         "interpret": None if interprets else "needs TRITON_INTERPRET=1 (see make test)",
@@ -83,9 +87,11 @@ def compared(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def optimised(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Build with all optimisations where a file asks for it."""
+    """Build with all optimisations, or with the quick ones, where a file asks for it."""
     if request.path.stem in BUILT_AS_USERS_DO:
         monkeypatch.delenv("GRAPHC_CFLAGS", raising=False)
+    elif request.path.stem in BUILT_TO_RUN:
+        monkeypatch.setenv("GRAPHC_CFLAGS", "-O1")
 
 
 @pytest.fixture(autouse=True)
@@ -103,10 +109,10 @@ def device_is_sound(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def language_is_patched_once() -> Iterator[None]:
-    """Call device functions of interpreted kernels without patching again what their launch has patched.
+def interpreted_kernels_find_again_what_was_found() -> Iterator[None]:
+    """Let Triton's interpreter keep its language patched, its types and its dtypes, a third of the time of a launch.
 
-    Triton looks through its whole language at every such call, which is a quarter of the time of a launch.
+    It looks through its whole language at every call of a device function, and makes a type for every operation.
     """
     if os.environ.get("TRITON_INTERPRET") != "1":
         yield
@@ -123,8 +129,32 @@ def language_is_patched_once() -> Iterator[None]:
         except Exception as error:
             raise interpreter.InterpreterError(repr(error)) from error
 
+    types: dict[Any, dict[str, Any]] = {}
+    make = tl.block_type.__init__
+
+    def type_of(self: Any, element_ty: Any, shape: Any) -> None:
+        key = (type(element_ty), element_ty.name, *shape)
+        if key not in types:
+            make(self, element_ty, shape)
+            types[key] = self.__dict__
+        self.__dict__ = dict(types[key])
+
+    dtypes: dict[str, Any] = {}
+    find = interpreter._get_np_dtype
+
+    def dtype_of(type: Any) -> Any:
+        if type.scalar.name not in dtypes:
+            dtypes[type.scalar.name] = find(type)
+        return dtypes[type.scalar.name]
+
+    def where(self: Any) -> tuple[str, int]:
+        return self.fn.__code__.co_filename, self.fn.__code__.co_firstlineno
+
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(interpreter.InterpretedFunction, "__call__", call)
+        patches.setattr(interpreter.FunctionRewriter, "_get_jit_fn_file_line", where)
+        patches.setattr(interpreter, "_get_np_dtype", dtype_of)
+        patches.setattr(tl.block_type, "__init__", type_of)
         yield
 
 

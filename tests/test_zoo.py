@@ -1,6 +1,7 @@
 """Every zoo neuron in small random networks: the float64 reference equals hand-written NumPy loops."""
 
 import ast
+import functools
 import inspect
 from dataclasses import replace
 
@@ -19,9 +20,11 @@ EVERY_CASE = [(name, topology, 0) for name in WIDE for topology in TOPOLOGIES] +
 EVERY_CASE += [(name, "recurrent", 1) for name in SCALES if name not in WIDE]
 
 
-def expected(case: Case) -> dict[str, np.ndarray]:
-    """Return what the loops say, by record name."""
-    return {f"{title}.{signal}": v for title, signals in case.expected().items() for signal, v in signals.items()}
+@functools.cache
+def expected(name: str, topology: str, seed: int) -> tuple[Case, dict[str, dict[str, np.ndarray]]]:
+    """Return a case and what the loops say of it, by population and signal."""
+    case = build(name, topology, seed)
+    return case, case.expected()
 
 
 def compiled(case: Case, names: list[str]) -> dict[str, np.ndarray]:
@@ -37,8 +40,8 @@ def test_reference_equals_the_numpy_loop(name, topology, seed, monkeypatch):
         topology != "delays" and name not in KINDS
     ):  # the numbers before and after every pass, of one case each
         monkeypatch.setenv("GRAPHC_VERIFY", "1")
-    case = build(name, topology, seed)
-    want = expected(case)
+    case, populations = expected(name, topology, seed)
+    want = {f"{title}.{signal}": v for title, signals in populations.items() for signal, v in signals.items()}
     got = compiled(case, list(want))
     for record, value in want.items():
         if record.endswith(".spike"):
@@ -49,7 +52,7 @@ def test_reference_equals_the_numpy_loop(name, topology, seed, monkeypatch):
 
 @pytest.mark.parametrize(("name", "topology", "seed"), EVERY_CASE)
 def test_every_population_is_live(name, topology, seed):
-    for signals in build(name, topology, seed).expected().values():
+    for signals in expected(name, topology, seed)[1].values():
         if "spike" in signals:
             assert SCALES[name].least <= signals["spike"].mean() <= 0.8
             assert (signals["spike"].sum(axis=(0, 1)) > 0).mean() >= 0.5  # of the neurons
@@ -60,10 +63,10 @@ def test_every_population_is_live(name, topology, seed):
 
 @pytest.mark.parametrize("name", SCALES)
 def test_one_step_of_delay_more_changes_the_states(name):
-    case = build(name, "recurrent")
+    case, populations = expected(name, "recurrent", 0)
     shifted = tuple((pre, post, x, w, d + (pre == "hid")) for pre, post, x, w, d in case.connections)
     late, state = replace(case, connections=shifted).expected()["hid"], SCALES[name].start[0]
-    assert np.abs(late[state] - case.expected()["hid"][state]).max() > 0.01
+    assert np.abs(late[state] - populations["hid"][state]).max() > 0.01
 
 
 def test_zoo_and_loops_name_the_same_neurons():
