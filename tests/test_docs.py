@@ -14,7 +14,7 @@ import graphc as gc
 from graphc.cli.main import graphc
 
 pytest.importorskip("sphinx", reason='the documentation needs pip install "graphc[docs]"')
-from docs.site import links, record
+from docs.site import links, record, zoo
 from docs.site.blocks import RUN, Session, blocks, expand
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ CHROMIUM = next((found for name in ("chromium", "chromium-browser") if (found :=
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, built as `make docs` builds it but for figures; workers that want it at the same time build it once."""
+    """The site as `make docs` builds it, with few figures and models; workers that want it build it once."""
     from filelock import FileLock
 
     shared = (
@@ -34,7 +34,7 @@ def site(tmp_path_factory):
     to, told = shared / "docs", shared / "docs.txt"
     with FileLock(f"{told}.lock"):
         if not told.exists():
-            command = [sys.executable, "-m", "docs.site", "--figures", "few", "--to", str(to)]
+            command = [sys.executable, "-m", "docs.site", "--few", "--to", str(to)]
             options = {"GRAPHC_VERIFY": "1", "OMP_WAIT_POLICY": "passive"}
             done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **options})
             told.write_text(done.stderr if done.returncode else "")
@@ -45,7 +45,8 @@ def site(tmp_path_factory):
 def test_every_page_runs_and_builds_without_a_warning_or_a_broken_link(site):
     for page in (ROOT / "docs").glob("*.md"):
         assert (site / f"{page.stem}.html").exists(), page
-    assert all((site / "zoo" / f"{name}.html").exists() for name in (*gc.zoo.ALL, *gc.zoo.RULES))
+    assert all((site / "zoo" / f"{name}.html").exists() for name in zoo.names(few=True))
+    assert set(zoo.names(few=False)) == {*gc.zoo.ALL, *gc.zoo.RULES}
 
 
 def test_every_public_name_is_in_the_reference(site):
@@ -72,7 +73,7 @@ def test_a_broken_link_and_a_load_from_elsewhere_are_found(tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_no_page_scrolls_sideways_on_a_phone(site):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    names = [page.stem for page in (ROOT / "docs").glob("*.md")] + ["zoo/AdEx", "zoo/PairSTDP"]
+    names = [page.stem for page in (ROOT / "docs").glob("*.md")] + ["zoo/HodgkinHuxley", "zoo/PairSTDP"]
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 390, "height": 844})
@@ -87,7 +88,7 @@ def test_no_page_scrolls_sideways_on_a_phone(site):
 def session(tmp_path, text):
     page = tmp_path / "page.md"
     page.write_text(text)
-    return Session(page, tmp_path / "figures", render=False)
+    return Session(page, tmp_path / "figures", few=True)
 
 
 def test_blocks_run_in_one_namespace_and_show_what_they_print_and_draw(tmp_path):

@@ -1,4 +1,4 @@
-"""Build the site: ``python -m docs.site [--figures few] [--to build/docs]``."""
+"""Build the site: ``python -m docs.site [--few] [--to build/docs]``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ def main() -> int:
     """Stage the pages, call Sphinx on them, follow every link; return the exit status."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--to", type=Path, default=ROOT / "build" / "docs")
-    arguments.add_argument(
-        "--figures", choices=("all", "few"), default="all", help="few: those of the zoo that are cached, others blank"
-    )
+    arguments.add_argument("--few", action="store_true", help="what CI builds: a model per family, blank figures")
     arguments.add_argument("--page", action="append", help="run the code of these pages alone, to look at them")
     options = arguments.parse_args()
     to = options.to.resolve()
@@ -26,21 +24,13 @@ def main() -> int:
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # files that blocks write
-        seconds = stage(source, options.figures, options.page)
+        seconds = stage(source, options.few, options.page)
         os.chdir(here)
     started = cpu()
     from sphinx.cmd.build import build_main
 
-    flags = [
-        "-q",
-        "-W",
-        "--keep-going",
-        "-n",
-        "-c",
-        str(Path(__file__).parent),
-        "-d",
-        str(to.with_name(to.name + "-doctrees")),
-    ]
+    doctrees = to.with_name(to.name + "-doctrees")
+    flags = ["-q", "-W", "--keep-going", "-n", "-c", str(Path(__file__).parent), "-d", str(doctrees)]
     status = build_main([*flags, str(source), str(to)])
     seconds["sphinx"] = cpu() - started
     wrong = links.broken(to)

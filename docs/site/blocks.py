@@ -72,19 +72,19 @@ class Session:
     Attributes:
         page: its file, in which errors and the comments of kernels find their lines.
         figures: the folder that figures go to.
-        render: False leaves figures blank, which saves most of the time that they take.
+        few: leave figures blank, which saves most of the time that they take; blocks know it as FEW.
         names: what the blocks have defined.
     """
 
     page: Path
     figures: Path
-    render: bool = True
+    few: bool = False
     names: dict[str, Any] = field(default_factory=dict)
     drawn: int = 0
 
     def __post_init__(self) -> None:
-        """Let blocks know where the documentation is, and whoever asks for a line of the page find its code alone."""
-        self.names |= {"__name__": "__main__", "DOCS": self.page.parent}
+        """Let blocks know where the documentation is; whoever asks for a line of the page finds its code alone."""
+        self.names |= {"__name__": "__main__", "DOCS": self.page.parent, "FEW": self.few}
         text = self.page.read_text(encoding="utf-8")
         lines = ["\n"] * (text.count("\n") + 1)
         for block in blocks(text):
@@ -111,7 +111,7 @@ class Session:
         for number in pyplot.get_fignums():
             self.drawn += 1
             name = f"{self.page.stem}-{self.drawn}"
-            save(pyplot.figure(number), self.figures / name, self.render)
+            save(pyplot.figure(number), self.figures / name, blank=self.few)
             found.append(name)
         pyplot.close("all")
         return found
@@ -133,12 +133,12 @@ def style() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "graphc", "savefig.transparent": True, "lines.linewidth": 1.3})
 
 
-def save(figure: Any, path: Path, render: bool = True) -> None:
+def save(figure: Any, path: Path, blank: bool) -> None:
     """Write a figure as ``path-light.svg`` and ``path-dark.svg``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = (72 * inches for inches in figure.get_size_inches())
     text = io.StringIO(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt"/>')
-    if render:
+    if not blank:
         figure.savefig(text, format="svg", metadata={"Date": None})
     for theme, ink in zip(("light", "dark"), INK, strict=True):
         path.with_name(f"{path.name}-{theme}.svg").write_text(text.getvalue().replace(INK[0], ink))

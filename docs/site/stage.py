@@ -14,12 +14,12 @@ DOCS = ROOT / "docs"
 REST = "<!-- the other pages -->"
 
 
-def stage(to: Path, figures: str, only: Sequence[str] | None = None) -> dict[str, float]:
+def stage(to: Path, few: bool, only: Sequence[str] | None = None) -> dict[str, float]:
     """Write the sources of the site into `to`; return the seconds of CPU that each page took.
 
     Args:
         to: the folder; files of an earlier call that are not written again are removed.
-        figures: "all", or "few": those of the zoo that the cache has, and blank ones on other pages.
+        few: what CI builds: one model of each family of the zoo, and figures left blank.
         only: the pages whose code runs; all of them by default.
     """
     blocks.style()
@@ -41,13 +41,13 @@ def stage(to: Path, figures: str, only: Sequence[str] | None = None) -> dict[str
         if REST in text:
             text = text.replace(REST, "\n".join(others(text)))
         if only is None or path.stem in only:
-            text = blocks.expand(text, blocks.Session(path, drawn, render=figures == "all"))
+            text = blocks.expand(text, blocks.Session(path, drawn, few))
         write(path.name, text)
         seconds[path.stem] = cpu() - started
     for path in DOCS.glob("*.png"):
         write(path.name, path.read_bytes())
     started = cpu()
-    for name, content in zoo.pages(ROOT / "build" / "docs-figures", figures):
+    for name, content in zoo.pages(ROOT / "build" / "docs-figures", few):
         write(name, content)
     seconds["zoo pages"] = cpu() - started
     for path in to.rglob("*"):

@@ -23,18 +23,18 @@ FOLDER = Path(graphc.zoo.__file__).parent
 ON_DARK = "#6aa9e9"
 """What is blue on light pages."""
 DRAWN_ANYWAY = ("LIF", "PairSTDP")
-"""What is drawn where figures should be few: one of each kind."""
+"""What is drawn where the site should cost little: one of each kind."""
 
 
-def pages(cache: Path, figures: str) -> Iterator[tuple[str, str | bytes]]:
+def pages(cache: Path, few: bool) -> Iterator[tuple[str, str | bytes]]:
     """Yield name and content of the page of every model, and of its figure in both themes.
 
     Args:
         cache: a folder of figures, named by what they show.
-        figures: "all", or "few" for those of the cache and `DRAWN_ANYWAY`.
+        few: the models of `names` alone, and figures of those that are in the cache or in `DRAWN_ANYWAY`.
     """
-    for name in (*ALL, *RULES):
-        drawn = _drawn(name, cache, figures == "all" or name in DRAWN_ANYWAY)
+    for name in names(few):
+        drawn = _drawn(name, cache, not few or name in DRAWN_ANYWAY)
         for theme, ink in zip(("light", "dark"), INK, strict=True):
             if drawn:
                 lines = drawn.replace(INK[0], ink).replace("#000000", ink)
@@ -42,41 +42,12 @@ def pages(cache: Path, figures: str) -> Iterator[tuple[str, str | bytes]]:
         yield f"zoo/{name}.md", "\n\n".join(_page(name, bool(drawn))) + "\n"
 
 
-def gallery() -> str:
-    """Return cards of all models by family, in Markdown."""
-    parts = []
-    for family, names in families().items():
-        parts += [f"### {family}", "::::{grid} 1 2 2 3", ":gutter: 2"]
-        for name in names:
-            text = texts()[name]
-            parts += [f":::{{grid-item-card}} {name}", f":link: zoo/{name}", ":link-type: doc", f"{text.about}.\n"]
-            parts += [f"*{text.cited}*", ":::"]
-        parts += ["::::", ""]
-    return "\n".join(parts)
-
-
-def table() -> str:
-    """Return all neurons side by side: states, inputs and what they are, integrators, and the step of their figures."""
-    lines = ["| neuron | states | inputs | drive of the figure | integrator | its dt |", "|---|---|---|---|---|---|"]
-    for name, neuron in ALL.items():
-        names = [", ".join(f"`{s.name}`" for s in group) for group in (neuron.states, neuron.inputs)]
-        unit = unit_of(neuron, neuron.inputs[0].name)
-        driven = {"held": "held", "volley": "every 10 ms"}[DRIVES[name].kind] + (f", {unit}" if unit else "")
-        how: dict[str, list[str]] = {}
-        for state, integrator in _step(name).integrators.items():
-            how.setdefault(integrator.partition(" (")[0].partition(",")[0], []).append(state)
-        told = ", ".join(kind if len(how) == 1 else f"{kind}: {' '.join(states)}" for kind, states in how.items())
-        lines.append(
-            f"| [{name}](zoo/{name}.md) | {names[0]} | {names[1]} | {driven} | {told} | {DRIVES[name].dt:g} ms |"
-        )
-    return "\n".join(lines)
+def names(few: bool) -> list[str]:
+    """Return the models that have a page: all, or the first of each family."""
+    return [name for family in families().values() for name in (family[:1] if few else family)]
 
 
 @lru_cache
-def _step(name: str) -> Discretised:
-    return discretised(ALL[name], DRIVES[name].dt)
-
-
 def families() -> dict[str, list[str]]:
     """Return the names of all models by the first sentence of the file that declares them."""
     found: dict[str, list[str]] = {}
@@ -84,6 +55,40 @@ def families() -> dict[str, list[str]]:
         title = re.split(r"[.:;]|, in ", ast.get_docstring(_parsed(_file(name))) or "")[0]
         found.setdefault(title.replace("\n", " "), []).append(name)
     return found
+
+
+def gallery(few: bool) -> str:
+    """Return cards of models by family, in Markdown."""
+    parts = []
+    for family, members in families().items():
+        parts += [f"### {family}", "::::{grid} 1 2 2 3", ":gutter: 2"]
+        for name in members[:1] if few else members:
+            text = texts()[name]
+            parts += [f":::{{grid-item-card}} {name}", f":link: zoo/{name}", ":link-type: doc", f"{text.about}.\n"]
+            parts += [f"*{text.cited}*", ":::"]
+        parts += ["::::", ""]
+    return "\n".join(parts)
+
+
+def table(few: bool) -> str:
+    """Return neurons side by side: states, inputs and what they are, integrators, and the step of their figures."""
+    lines = ["| neuron | states | inputs | drive of the figure | integrator | its dt |", "|---|---|---|---|---|---|"]
+    for name in (name for name in ALL if name in names(few)):
+        neuron = ALL[name]
+        both = [", ".join(f"`{s.name}`" for s in group) for group in (neuron.states, neuron.inputs)]
+        unit = unit_of(neuron, neuron.inputs[0].name)
+        driven = {"held": "held", "volley": "every 10 ms"}[DRIVES[name].kind] + (f", {unit}" if unit else "")
+        how: dict[str, list[str]] = {}
+        for state, integrator in _step(name).integrators.items():
+            how.setdefault(integrator.partition(" (")[0].partition(",")[0], []).append(state)
+        told = ", ".join(kind if len(how) == 1 else f"{kind}: {' '.join(states)}" for kind, states in how.items())
+        lines.append(f"| [{name}](zoo/{name}.md) | {' | '.join(both)} | {driven} | {told} | {DRIVES[name].dt:g} ms |")
+    return "\n".join(lines)
+
+
+@lru_cache
+def _step(name: str) -> Discretised:
+    return discretised(ALL[name], DRIVES[name].dt)
 
 
 @lru_cache
