@@ -165,15 +165,19 @@ def draw(model: gc.Model, before: dict, activity: list, curves: list, histories:
         for name, color in (("exc", "C3"), ("inh", "C0")):
             values = torch.cat([w.flatten() for n, w in found.items() if n.startswith(name)]).numpy()
             own = {} if "color" in style else {"color": color, "label": f"{name}., after"}
-            axes["C"].hist(values, bins=np.linspace(-3, 3, 81), **style, **own)
+            axes["C"].hist(values, bins=np.linspace(-6, 2, 81), **style, **own)
     axes["C"].set(title="weights, black: before", yscale="log", xlabel="weight", ylabel="synapses")
     axes["C"].legend(frameon=False)
     for offset, stage in ((-0.2, 0), (0.2, 1)):
         values = np.array([pair[stage] for pair in activity])
         at = np.arange(2) + offset
-        axes["D"].bar(at, values.mean(0), 0.35, color="0.75" if stage == 0 else "0.35", label=("before", "after")[stage])
+        axes["D"].bar(
+            at, values.mean(0), 0.35, color="0.75" if stage == 0 else "0.35", label=("before", "after")[stage]
+        )
         axes["D"].plot(np.repeat(at[None], len(values), 0).T, values.T, "k.", ms=4)
-    axes["D"].set(title="rates, dots: seeds", xticks=[0, 1], xticklabels=["excitatory", "inhibitory"], ylabel="spikes/s")
+    axes["D"].set(
+        title="rates, dots: seeds", xticks=[0, 1], xticklabels=["excitatory", "inhibitory"], ylabel="spikes/s"
+    )
     axes["D"].legend(frameon=False)
     for k, curve in enumerate(curves):
         axes["E"].plot(CONTRASTS, curve, "o-", color="C2", ms=3, lw=1, label=None if k else "network, by seed")
@@ -193,7 +197,7 @@ def main() -> None:
     options = arguments.parse_args()
     if options.quick:
         options.rounds, options.seeds = 40, 1
-    activity, curves, histories, started = [], [], [], time.perf_counter()
+    activity, curves, histories, started = [], [], [], time.process_time()
     for seed in range(options.seeds):
         torch.manual_seed(seed)
         model = gc.compile(network(), target="c")
@@ -208,7 +212,7 @@ def main() -> None:
         if seed == 0:
             kept = model, first
     draw(*kept, activity, curves, histories, OUT / "balanced.png")
-    print(f"{time.perf_counter() - started:.0f} s, figure: {OUT / 'balanced.png'}")
+    print(f"{time.process_time() - started:.0f} s of CPU time, figure: {OUT / 'balanced.png'}")
 
 
 if __name__ == "__main__":

@@ -159,7 +159,9 @@ def nearest(trials: Trials, test: Trials) -> float:
 
 # --- the figure -----------------------------------------------------------------------------------
 @torch.no_grad()
-def draw(model: gc.Model, drawn: torch.Tensor, test: Trials, histories: dict[str, list[list[float]]], path: Path) -> None:
+def draw(
+    model: gc.Model, drawn: torch.Tensor, test: Trials, histories: dict[str, list[list[float]]], path: Path
+) -> None:
     """Save one test trial as the network sees and reads it, time constants before and after, and accuracies."""
     letter = LETTERS[test.labels[0]]
     run = model.run(encode(test.signals[:, :1]), record=["hid.spike"])
@@ -221,14 +223,14 @@ def main() -> None:
             torch.manual_seed(seed)
             model = gc.compile(network(options.units, **choice), learn="bptt", target="c")
             drawn = torch.stack([model.hid.log_tau_mem, model.hid.log_tau_adapt]).detach().clone()
-            started = time.perf_counter()
+            started = time.process_time()
             histories[name].append(train(model, trials, test, options.epochs, augmented))
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             if name == "all" and seed == 0:
                 kept = model, drawn
         last = torch.tensor([history[-1] for history in histories[name]])
         print(f"{name}: test accuracy mean {last.mean():.4f}, min {last.min():.4f}, max {last.max():.4f}; ", end="")
-        print(f"{sum(seconds) / len(seconds):.0f} s per seed", flush=True)
+        print(f"{sum(seconds) / len(seconds):.0f} s of CPU time per seed", flush=True)
     draw(*kept, test, histories, OUT / "braille.png")
     print(f"figure: {OUT / 'braille.png'}")
 

@@ -310,7 +310,7 @@ def draw(stages: dict[str, tuple], values: tuple[torch.Tensor, torch.Tensor], k:
         when = spikes[:, sweep].nonzero()[:, 0]
         axis.vlines(when * DT, v[when, sweep], 40, color="C3", lw=0.9)
         axis.set(ylabel="v (mV)", xlim=(100, 2400), title=f"{test.current[2000, sweep]:+.0f} pA, not fitted")
-    axes["A"].legend(loc="upper right", frameon=False)
+    axes["A"].legend(loc="lower left", frameon=False)
     axes["F"].set_xlabel("time (ms)")
     amplitude = test.current[2000]
     for name, color, marker in (("recorded", "0.3", "o"), ("before", "C0", "x"), ("through the spikes", "C3", "+")):
@@ -327,9 +327,7 @@ def draw(stages: dict[str, tuple], values: tuple[torch.Tensor, torch.Tensor], k:
     axes["E"].scatter(places[1], rows + 0.15, s=10, color="0.6", label="ends")
     axes["E"].scatter(places[1][:, k], rows[:, 0] + 0.15, s=22, color="C3", label="kept")
     units = {mV: "mV", ms: "ms", pA: "pA", nS: "nS", pF: "pF", 1: ""}
-    names = [
-        f"{name}: {values[1][n, k]:.3g} {units[bounds[4]]}" for n, (name, bounds) in enumerate(BOUNDS.items())
-    ]
+    names = [f"{name}: {values[1][n, k]:.3g} {units[bounds[4]]}" for n, (name, bounds) in enumerate(BOUNDS.items())]
     axes["E"].set(yticks=range(len(BOUNDS)), yticklabels=names, title="parameters within their bounds", xlim=(0, 1))
     axes["E"].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -354,13 +352,13 @@ def main() -> None:
     fit = Fit(options.candidates)
     start = fit.values()
     models = {"before": start}
-    started = time.perf_counter()
+    started = time.process_time()
     fit.descend(sweeps, options.rounds, rate=0.2, spikes=0.0)
     models["forced"] = fit.values()
     fit.descend(sweeps, options.rounds // 2, rate=0.02, spikes=3.0)
     k = fit.restore()
     models["through the spikes"] = fit.values()
-    print(f"fitted in {time.perf_counter() - started:.0f} s, seed {options.seed}")
+    print(f"fitted in {time.process_time() - started:.0f} s of CPU time, seed {options.seed}")
     stages = {}
     for name, values in models.items():
         for parameter, value in zip(BOUNDS, values, strict=True):

@@ -163,7 +163,7 @@ def main() -> None:
     if options.quick:
         options.rounds, options.seeds, options.size = 40, 1, 16
     test = targets(200, torch.Generator().manual_seed(1000))
-    models, histories, started = {}, {}, time.perf_counter()
+    models, histories, started = {}, {}, time.process_time()
     for kind in UNITS:
         histories[kind], reached = [], []
         for seed in range(options.seeds):
@@ -175,7 +175,7 @@ def main() -> None:
             models.setdefault(kind, model)
         print(f"{kind}: error {', '.join(f'{e:.3f}' for e in reached)} of the target's deviation", flush=True)
     draw(models, histories, OUT / "prospective.png")
-    print(f"{time.perf_counter() - started:.0f} s, figure: {OUT / 'prospective.png'}")
+    print(f"{time.process_time() - started:.0f} s of CPU time, figure: {OUT / 'prospective.png'}")
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def draw(models: dict[str, list[gc.Model]], histories: dict[str, list[list[float
     axes["E"].axhline(0.5, color="k", lw=0.8, ls=":")
     axes["E"].axvspan(DT * LONGEST, DT * delays[-1], color="0.93")
     axes["E"].set(title="new trials (grey: longer than trained)", xlabel="delay (ms)", ylim=(0.4, 1.02))
-    axes["E"].legend(frameon=False, loc="lower left")
+    axes["E"].legend(frameon=False, loc="center right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -178,7 +178,7 @@ def main() -> None:
     options = arguments.parse_args()
     if options.quick:
         options.rounds, options.seeds = 60, 1
-    models, histories, started = {}, {}, time.perf_counter()
+    models, histories, started = {}, {}, time.process_time()
     for kind in TIME_CONSTANTS:
         models[kind], histories[kind] = [], []
         for seed in range(options.seeds):
@@ -188,7 +188,7 @@ def main() -> None:
         reached = [np.mean([accuracy(m, delay) for delay in range(0, LONGEST + 1, 25)]) for m in models[kind]]
         print(f"{kind}: accuracy {', '.join(f'{r:.3f}' for r in reached)}", flush=True)
     draw(models, histories, OUT / "time_constants.png")
-    print(f"{time.perf_counter() - started:.0f} s, figure: {OUT / 'time_constants.png'}")
+    print(f"{time.process_time() - started:.0f} s of CPU time, figure: {OUT / 'time_constants.png'}")
 
 
 if __name__ == "__main__":
