@@ -1,15 +1,15 @@
 """Decide between two noisy inputs with excitatory and inhibitory neurons that never change their kind.
 
-Run ``python examples/balanced.py``. 80 excitatory and 20 inhibitory neurons see two groups of spike trains for 400 ms and
-say which group is denser. Every connection has a sign (Dale's law): a weight is its sign times the absolute value of what
-is learned, so that no step of an optimiser can turn excitation into inhibition. Sizes come from
-`gc.init.fluctuation_driven`, which balances both. Only excitatory neurons are read out. The network should answer above
-0.9 of new trials right where the rates differ by 40 %, and half of them, by chance, where they do not differ.
+Run ``python examples/balanced.py``. 80 excitatory and 20 inhibitory neurons see two groups of spike trains for 400 ms
+and say which group is denser. Every connection has a sign (Dale's law): a weight is its sign times the absolute value
+of what is learned, so that no step of an optimiser can turn excitation into inhibition. Sizes come from
+`gc.init.fluctuation_driven`, which balances both. Only excitatory neurons are read out. The network should answer
+above 0.9 of new trials right where the rates differ by 40 %, and half of them, by chance, where they do not differ.
 ``--quick`` trains for a few seconds.
 
 Source:
-    Song, Yang & Wang (2016), Training excitatory-inhibitory recurrent neural networks for cognitive tasks, PLoS Comput.
-    Biol. 12, e1004792; Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016.
+    Song, Yang & Wang (2016), Training excitatory-inhibitory recurrent neural networks for cognitive tasks, PLoS
+    Comput. Biol. 12, e1004792; Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016.
 """
 
 import argparse
@@ -206,7 +206,10 @@ def main() -> None:
         curves.append(psychometric(model, CONTRASTS))
         activity.append((quiet, rates(model)))
         before, after = ("{:.1f} and {:.1f}".format(*pair) for pair in activity[-1])
-        print(f"seed {seed}: right by contrast " + ", ".join(f"{c}: {r:.3f}" for c, r in zip(CONTRASTS, curves[-1])))
+        print(
+            f"seed {seed}: right by contrast "
+            + ", ".join(f"{c}: {r:.3f}" for c, r in zip(CONTRASTS, curves[-1], strict=True))
+        )
         print(f"seed {seed}: spikes/s of exc. and inh. {before} before, {after} after; Dale's law ", end="")
         print("kept" if keeps_dale(weights(model)) else "broken", flush=True)
         if seed == 0:

@@ -1,10 +1,10 @@
 """Read 27 Braille letters with 200 recurrent adaptive neurons, from the fingertip of a robot.
 
-Run ``python examples/braille.py``. A finger with 12 capacitive sensors slides over each letter 50 times; sensors 1, 2, 6
-and 10 see it. Their signals, and how fast these change, drive the neurons as currents; all weights, thresholds' gains,
-biases and time constants are learned. It should reach a mean test accuracy of 0.96 and more over 5 seeds (published:
-0.925 to 0.977 with 200 units). ``--variants`` also trains without augmentation, without recurrence, and with time
-constants that stay as drawn; ``--quick`` trains one small network for a few seconds.
+Run ``python examples/braille.py``. A finger with 12 capacitive sensors slides over each letter 50 times; sensors 1,
+2, 6 and 10 see it. Their signals, and how fast these change, drive the neurons as currents; all weights, thresholds'
+gains, biases and time constants are learned. It should reach a mean test accuracy of 0.96 and more over 5 seeds
+(published: 0.925 to 0.977 with 200 units). ``--variants`` also trains without augmentation, without recurrence, and
+with time constants that stay as drawn; ``--quick`` trains one small network for a few seconds.
 
 Source:
     Müller-Cleve et al. (2022), Braille letter reading: a benchmark for spatio-temporal pattern recognition on

@@ -1,10 +1,10 @@
-"""Train one model in two processes, as torch.nn.parallel.DistributedDataParallel does it, and get what one process gets.
+"""Train one model in two processes by DistributedDataParallel, and get what one process gets.
 
-Run ``python examples/distributed.py``: it trains alone, then starts itself twice by torchrun, each process with half of
-every batch, and compares. ``torchrun --nproc_per_node 4 examples/distributed.py`` trains in as many processes as you
-like, on as many machines as torchrun is told of. A compiled network is an ordinary module: it is wrapped, and nothing
-else changes. Losses and weights of both ways should agree to the rounding of float64, 1e-10 and less, where sums over the
-batch are made in another order. ``--quick`` takes fewer steps.
+Run ``python examples/distributed.py``: it trains alone, then starts itself twice by torchrun, each process with half
+of every batch, and compares. ``torchrun --nproc_per_node 4 examples/distributed.py`` trains in as many processes as
+you like, on as many machines as torchrun is told of. A compiled network is an ordinary module: it is wrapped, and
+nothing else changes. Losses and weights of both ways should agree to the rounding of float64, 1e-10 and less, where
+sums over the batch are made in another order. ``--quick`` takes fewer steps.
 
 Source:
     Li et al. (2020), PyTorch distributed: experiences on accelerating data parallel training, VLDB 13, 3005-3018.
@@ -52,7 +52,7 @@ def patterns(batch: int, generator: torch.Generator, templates: torch.Tensor) ->
 
 
 def train(steps: int, batch: int, size: int) -> dict:
-    """Train as one of the processes that torchrun has started, or alone; return losses, weights, seconds of CPU per step."""
+    """Train as one of the processes that torchrun has started, or alone; return losses, weights, CPU time per step."""
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     torch.manual_seed(0)
     net = gc.compile(network(size), target="c", dtype=torch.float64)
@@ -141,7 +141,7 @@ def main() -> None:
     alone = train(*chosen)
     print(f"alone: last loss {alone['losses'][-1]:.6f}")
     with tempfile.TemporaryDirectory() as folder:
-        given = [f"--{name}={value}" for name, value in zip(("steps", "batch", "size"), chosen)]
+        given = [f"--{name}={value}" for name, value in zip(("steps", "batch", "size"), chosen, strict=True)]
         together = launch(2, given, Path(folder) / "result.pt")
     print("largest difference of losses {:.1e}, of weights {:.1e}".format(*differences(alone, together)))
     print(

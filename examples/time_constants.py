@@ -1,17 +1,17 @@
 """Remember a cue over a silent delay, with membrane time constants that are learned and with ones that are not.
 
-Run ``python examples/time_constants.py``. Delayed match to sample: one of two cues, 48 ms of spikes, then silence for up
-to 500 ms, then one of the two cues again; the network says whether they were the same. 64 spiking neurons without
+Run ``python examples/time_constants.py``. Delayed match to sample: one of two cues, 48 ms of spikes, then silence for
+up to 500 ms, then one of the two cues again; the network says whether they were the same. 64 spiking neurons without
 connections among them have a membrane time constant of 20 ms, which forgets long before the second cue. Where time
 constants are learned, some neurons become slow and keep the first cue. With learned ones the accuracy on new trials
-should be above 0.95; with fixed ones, of 20 ms or drawn between 5 and 80 ms, it should be near chance, 0.5, at delays of
-200 ms and more. ``--recurrent`` connects the neurons: then all kinds learn, and remember by spikes that keep
-each other going. ``--quick`` trains for a few seconds.
+should be above 0.95; with fixed ones, of 20 ms or drawn between 5 and 80 ms, it should be near chance, 0.5, at delays
+of 200 ms and more. ``--recurrent`` connects the neurons: then all kinds learn, and remember by spikes that keep each
+other going. ``--quick`` trains for a few seconds.
 
 Source:
-    Perez-Nieves, Leung, Dragotti & Goodman (2021), Neural heterogeneity promotes robust learning, Nat. Commun. 12, 5791;
-    Khajehabdollahi et al. (2024), Emergent mechanisms for long timescales depends on training curriculum and affects
-    performance in memory tasks, ICLR.
+    Perez-Nieves, Leung, Dragotti & Goodman (2021), Neural heterogeneity promotes robust learning, Nat. Commun. 12,
+    5791; Khajehabdollahi et al. (2024), Emergent mechanisms for long timescales depends on training curriculum and
+    affects performance in memory tasks, ICLR.
 """
 
 import argparse
