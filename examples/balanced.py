@@ -1,15 +1,15 @@
 """Decide between two noisy inputs with excitatory and inhibitory neurons that never change their kind.
 
-Run ``python examples/balanced.py``. 80 excitatory and 20 inhibitory neurons see two groups of spike trains for 400 ms and
-say which group is denser. Every connection has a sign (Dale's law): a weight is its sign times the absolute value of what
-is learned, so that no step of an optimiser can turn excitation into inhibition. Sizes come from
-`gc.init.fluctuation_driven`, which balances both. Only excitatory neurons are read out. The network should answer above
-0.9 of new trials right where the rates differ by 40 %, and half of them, by chance, where they do not differ.
+Run ``python examples/balanced.py``. 80 excitatory and 20 inhibitory neurons see two groups of spike trains for 400 ms
+and say which group is denser. Every connection has a sign (Dale's law): a weight is its sign times the absolute value
+of what is learned, so that no step of an optimiser can turn excitation into inhibition. Sizes come from
+`gc.init.fluctuation_driven`, which balances both. Only excitatory neurons are read out. The network should answer
+above 0.9 of new trials right where the rates differ by 40 %, and half of them, by chance, where they do not differ.
 ``--quick`` trains for a few seconds.
 
 Source:
-    Song, Yang & Wang (2016), Training excitatory-inhibitory recurrent neural networks for cognitive tasks, PLoS Comput.
-    Biol. 12, e1004792; Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016.
+    Song, Yang & Wang (2016), Training excitatory-inhibitory recurrent neural networks for cognitive tasks, PLoS
+    Comput. Biol. 12, e1004792; Rossbroich, Gygax & Zenke (2022), Neuromorph. Comput. Eng. 2, 044016.
 """
 
 import argparse
@@ -165,7 +165,7 @@ def draw(model: gc.Model, before: dict, activity: list, curves: list, histories:
         for name, color in (("exc", "C3"), ("inh", "C0")):
             values = torch.cat([w.flatten() for n, w in found.items() if n.startswith(name)]).numpy()
             own = {} if "color" in style else {"color": color, "label": f"{name}., after"}
-            axes["C"].hist(values, bins=np.linspace(-3, 3, 81), **style, **own)
+            axes["C"].hist(values, bins=np.linspace(-6, 2, 81), **style, **own)
     axes["C"].set(title="weights, black: before", yscale="log", xlabel="weight", ylabel="synapses")
     axes["C"].legend(frameon=False)
     for offset, stage in ((-0.2, 0), (0.2, 1)):
@@ -197,7 +197,7 @@ def main() -> None:
     options = arguments.parse_args()
     if options.quick:
         options.rounds, options.seeds = 40, 1
-    activity, curves, histories, started = [], [], [], time.perf_counter()
+    activity, curves, histories, started = [], [], [], time.process_time()
     for seed in range(options.seeds):
         torch.manual_seed(seed)
         model = gc.compile(network(), target="c")
@@ -206,13 +206,16 @@ def main() -> None:
         curves.append(psychometric(model, CONTRASTS))
         activity.append((quiet, rates(model)))
         before, after = ("{:.1f} and {:.1f}".format(*pair) for pair in activity[-1])
-        print(f"seed {seed}: right by contrast " + ", ".join(f"{c}: {r:.3f}" for c, r in zip(CONTRASTS, curves[-1])))
+        print(
+            f"seed {seed}: right by contrast "
+            + ", ".join(f"{c}: {r:.3f}" for c, r in zip(CONTRASTS, curves[-1], strict=True))
+        )
         print(f"seed {seed}: spikes/s of exc. and inh. {before} before, {after} after; Dale's law ", end="")
         print("kept" if keeps_dale(weights(model)) else "broken", flush=True)
         if seed == 0:
             kept = model, first
     draw(*kept, activity, curves, histories, OUT / "balanced.png")
-    print(f"{time.perf_counter() - started:.0f} s, figure: {OUT / 'balanced.png'}")
+    print(f"{time.process_time() - started:.0f} s of CPU time, figure: {OUT / 'balanced.png'}")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
 """Fit a neuron to a current-clamp recording by gradient descent through its spikes.
 
-Run ``python examples/current_clamp.py``. A real neuron received 17 sweeps of current steps, -100 to 300 pA; every other
-sweep is fitted, the rest is predicted. The model is a generalised integrate-and-fire neuron with a subthreshold current
-(the sag), a spike-triggered current (adaptation) and a threshold that follows the membrane potential. Two losses teach it:
+Run ``python examples/current_clamp.py``. A real neuron received 17 sweeps of current steps, -100 to 300 pA; every
+other sweep is fitted, the rest is predicted. The model is a generalised integrate-and-fire neuron with a subthreshold
+current (the sag), a spike-triggered current (adaptation) and a threshold that follows the membrane potential. Two
+losses teach it:
 
-* *forced*: the model spikes when the cell did, so that all between two spikes is a smooth problem: the potential should
-  be the recorded one, and meet the threshold at the recorded spikes and nowhere else;
+* *forced*: the model spikes when the cell did, so that all between two spikes is a smooth problem: the potential
+  should be the recorded one, and meet the threshold at the recorded spikes and nowhere else;
 * *free*: it spikes by itself, and the distance of both spike trains (van Rossum 2001) is differentiated through its
   spikes, by their surrogate.
 
-Eight starting points are fitted at once, as eight neurons of one population; the best one on the fitted sweeps is kept.
-It should predict the other sweeps with an error of 2 mV below threshold and 1 spike/s in the f-I curve, and coincide with
-more than half of their spikes to 10 ms beyond chance. ``--quick`` takes three starting points and a few steps.
+Eight starting points are fitted at once, as eight neurons of one population; the best one on the fitted sweeps is
+kept. It should predict the other sweeps with an error of 2 mV below threshold and 1 spike/s in the f-I curve, and
+coincide with more than half of their spikes to 10 ms beyond chance. ``--quick`` takes three starting points and a few
+steps.
 
 Source:
-    Mensi, Hagens, Gerstner & Pozzorini (2016), PLoS Comput. Biol. 12, e1004761: the model. Jolivet et al. (2008),
-    J. Neurosci. Methods 169, 417-424: the coincidence factor. van Rossum (2001), Neural Comput. 13, 751-763.
-    Recording: pyABF sample data, 171116sh_0018.
+    Mensi, Hagens, Gerstner & Pozzorini (2016), PLoS Comput. Biol. 12, e1004761: the model. Jolivet et al. (2008), J.
+    Neurosci. Methods 169, 417-424: the coincidence factor. van Rossum (2001), Neural Comput. 13, 751-763. Recording:
+    pyABF sample data, 171116sh_0018.
 """
 
 import argparse
@@ -87,7 +89,7 @@ def cell(condition: object, output: object = None) -> gc.Neuron:
 
 
 def forced(candidates: int) -> gc.Network:
-    """Return the network whose neurons spike when the recorded cell did; it yields `v` and how far it is above threshold."""
+    """Return the network whose neurons spike when the cell did; it yields `v` and how far that is above threshold."""
     net = gc.Network(dt=DT * ms)
     net.input("current", 1)
     net.input("recorded", 1)
@@ -149,7 +151,7 @@ def mean_square(error: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
 
 def forced_loss(model: gc.Model, sweeps: Sweeps) -> torch.Tensor:
-    """Return squared errors in mV2: of the potential, of the threshold at spikes, and of thresholds crossed elsewhere."""
+    """Return squared errors in mV2: of the potential, of the threshold at spikes, of thresholds crossed elsewhere."""
     out = model({"current": sweeps.current[..., None], "recorded": sweeps.spikes[..., None]})
     spikes = sweeps.spikes[..., None]
     potential = mean_square(out["cell.v"] - sweeps.v[..., None], ~around(spikes, BEFORE, AFTER))
@@ -288,7 +290,7 @@ def quality(v: torch.Tensor, spikes: torch.Tensor, sweeps: Sweeps) -> dict[str, 
     rates = [2 * abs(len(x) - len(y)) for x, y in pairs]  # a pulse is half a second
     first = [abs(x[0] - y[0]) for x, y in pairs if len(x) and len(y)]
     duration = sum(stop - start for start, stop in PULSES) * v.shape[1]
-    found, wanted = sum(ours, []), sum(theirs, [])
+    found, wanted = [*ours[0], *ours[1]], [*theirs[0], *theirs[1]]
     return {
         "subthreshold RMSE (mV)": ((v - sweeps.v)[apart] ** 2).mean().sqrt().item(),
         "f-I error (spikes/s)": float(np.mean(rates)),
@@ -310,7 +312,7 @@ def draw(stages: dict[str, tuple], values: tuple[torch.Tensor, torch.Tensor], k:
         when = spikes[:, sweep].nonzero()[:, 0]
         axis.vlines(when * DT, v[when, sweep], 40, color="C3", lw=0.9)
         axis.set(ylabel="v (mV)", xlim=(100, 2400), title=f"{test.current[2000, sweep]:+.0f} pA, not fitted")
-    axes["A"].legend(loc="upper right", frameon=False)
+    axes["A"].legend(loc="lower left", frameon=False)
     axes["F"].set_xlabel("time (ms)")
     amplitude = test.current[2000]
     for name, color, marker in (("recorded", "0.3", "o"), ("before", "C0", "x"), ("through the spikes", "C3", "+")):
@@ -352,13 +354,13 @@ def main() -> None:
     fit = Fit(options.candidates)
     start = fit.values()
     models = {"before": start}
-    started = time.perf_counter()
+    started = time.process_time()
     fit.descend(sweeps, options.rounds, rate=0.2, spikes=0.0)
     models["forced"] = fit.values()
     fit.descend(sweeps, options.rounds // 2, rate=0.02, spikes=3.0)
     k = fit.restore()
     models["through the spikes"] = fit.values()
-    print(f"fitted in {time.perf_counter() - started:.0f} s, seed {options.seed}")
+    print(f"fitted in {time.process_time() - started:.0f} s of CPU time, seed {options.seed}")
     stages = {}
     for name, values in models.items():
         for parameter, value in zip(BOUNDS, values, strict=True):

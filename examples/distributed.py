@@ -1,10 +1,10 @@
-"""Train one model in two processes, as torch.nn.parallel.DistributedDataParallel does it, and get what one process gets.
+"""Train one model in two processes by DistributedDataParallel, and get what one process gets.
 
-Run ``python examples/distributed.py``: it trains alone, then starts itself twice by torchrun, each process with half of
-every batch, and compares. ``torchrun --nproc_per_node 4 examples/distributed.py`` trains in as many processes as you
-like, on as many machines as torchrun is told of. A compiled network is an ordinary module: it is wrapped, and nothing
-else changes. Losses and weights of both ways should agree to the rounding of float64, 1e-10 and less, where sums over the
-batch are made in another order. ``--quick`` takes fewer steps.
+Run ``python examples/distributed.py``: it trains alone, then starts itself twice by torchrun, each process with half
+of every batch, and compares. ``torchrun --nproc_per_node 4 examples/distributed.py`` trains in as many processes as
+you like, on as many machines as torchrun is told of. A compiled network is an ordinary module: it is wrapped, and
+nothing else changes. Losses and weights of both ways should agree to the rounding of float64, 1e-10 and less, where
+sums over the batch are made in another order. ``--quick`` takes fewer steps.
 
 Source:
     Li et al. (2020), PyTorch distributed: experiences on accelerating data parallel training, VLDB 13, 3005-3018.
@@ -18,7 +18,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import matplotlib
 import torch
 import torch.distributed as dist
 from torch.nn.functional import cross_entropy
@@ -26,9 +25,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 import graphc as gc
 from graphc.units import ms
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 OUT = Path(__file__).parent / "out"
 INPUTS, CLASSES, STEPS = 64, 10, 60
@@ -56,7 +52,7 @@ def patterns(batch: int, generator: torch.Generator, templates: torch.Tensor) ->
 
 
 def train(steps: int, batch: int, size: int) -> dict:
-    """Train as one of the processes that torchrun has started, or alone; return losses, weights and seconds."""
+    """Train as one of the processes that torchrun has started, or alone; return losses, weights, CPU time per step."""
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     torch.manual_seed(0)
     net = gc.compile(network(size), target="c", dtype=torch.float64)
@@ -67,7 +63,7 @@ def train(steps: int, batch: int, size: int) -> dict:
     losses, started = [], 0.0
     for step in range(steps):
         if step == 1:  # the first one builds the kernels
-            started = time.perf_counter()
+            started = time.process_time()
         spikes, labels = patterns(batch, generator, templates)  # the same in every process, which takes its share
         mine = slice(rank * batch // world, (rank + 1) * batch // world)
         loss = cross_entropy(model(spikes[:, mine].double()).mean(0), labels[mine])
@@ -75,7 +71,7 @@ def train(steps: int, batch: int, size: int) -> dict:
         loss.backward()  # gradients are averaged over processes here
         optimizer.step()
         losses.append(loss.detach())
-    seconds = (time.perf_counter() - started) / max(1, steps - 1)
+    seconds = (time.process_time() - started) / max(1, steps - 1)
     mean = torch.stack(losses)
     if world > 1:
         dist.all_reduce(mean)
@@ -98,6 +94,11 @@ def differences(alone: dict, together: dict) -> tuple[float, float]:
 
 def draw(alone: dict, together: dict, path: Path) -> None:
     """Save both losses, and how much they differ."""
+    import matplotlib  # here, as torchrun's processes draw nothing
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     axes[0].plot(alone["losses"], color="0.7", lw=4, label="one process")
     axes[0].plot(together["losses"], "C3", lw=1, label=f"{together['processes']} processes")
@@ -110,7 +111,7 @@ def draw(alone: dict, together: dict, path: Path) -> None:
     axes[1].legend(frameon=False)
     both = [1000 * run["seconds"] for run in (alone, together)]
     axes[2].bar(["one", str(together["processes"])], both, color=["0.7", "C3"])
-    axes[2].set(title="time per step, one thread each", xlabel="processes", ylabel="ms")
+    axes[2].set(title="CPU time per step, each process", xlabel="processes", ylabel="ms")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -140,11 +141,11 @@ def main() -> None:
     alone = train(*chosen)
     print(f"alone: last loss {alone['losses'][-1]:.6f}")
     with tempfile.TemporaryDirectory() as folder:
-        given = [f"--{name}={value}" for name, value in zip(("steps", "batch", "size"), chosen)]
+        given = [f"--{name}={value}" for name, value in zip(("steps", "batch", "size"), chosen, strict=True)]
         together = launch(2, given, Path(folder) / "result.pt")
     print("largest difference of losses {:.1e}, of weights {:.1e}".format(*differences(alone, together)))
     print(
-        f"time per step: {1000 * alone['seconds']:.1f} ms alone, {1000 * together['seconds']:.1f} ms by two processes"
+        f"CPU time per step: {1000 * alone['seconds']:.1f} ms alone, {1000 * together['seconds']:.1f} ms in each of two"
     )
     draw(alone, together, OUT / "distributed.png")
     print(f"figure: {OUT / 'distributed.png'}")

@@ -1,16 +1,16 @@
 """Steer a hand after a moving target, with neurons that lag behind their input and with neurons that do not.
 
-Run ``python examples/prospective.py``. Three layers of rate units see a target in the plane, the hand's position and its
-velocity, and push the hand, a mass. Hand and network are populations of one network, so that the loop is closed within the
-compiled kernel and gradients go through the body. Leaky units, tau = 20 ms, make every layer late. Prospective ones have the same
-membrane; their input drives it harder at first, until an adaptation current takes this back, so that they follow without
-lag. After the same training, at the same size, their tracking error should be less than half that of the leaky ones.
-``--quick`` trains small networks for a few rounds.
+Run ``python examples/prospective.py``. Three layers of rate units see a target in the plane, the hand's position and
+its velocity, and push the hand, a mass. Hand and network are populations of one network, so that the loop is closed
+within the compiled kernel and gradients go through the body. Leaky units, tau = 20 ms, make every layer late.
+Prospective ones have the same membrane; their input drives it harder at first, until an adaptation current takes this
+back, so that they follow without lag. After the same training, at the same size, their tracking error should be less
+than half that of the leaky ones. ``--quick`` trains small networks for a few rounds.
 
 Source:
     Brandt, Petrovici, Senn, Wilmes & Benitez (2024), Prospective and retrospective coding in cortical neurons,
-    arXiv:2405.14810, for the idea; the equations are those of a unit whose transfer function is
-    (1 + (tau + tau_a) s) / ((1 + tau s) (1 + tau_a s)), which goes to 1 as tau_a goes to 0.
+    arXiv:2405.14810, for the idea; the equations are those of a unit whose transfer function is (1 + (tau + tau_a) s)
+    / ((1 + tau s) (1 + tau_a s)), which goes to 1 as tau_a goes to 0.
 """
 
 import argparse
@@ -163,7 +163,7 @@ def main() -> None:
     if options.quick:
         options.rounds, options.seeds, options.size = 40, 1, 16
     test = targets(200, torch.Generator().manual_seed(1000))
-    models, histories, started = {}, {}, time.perf_counter()
+    models, histories, started = {}, {}, time.process_time()
     for kind in UNITS:
         histories[kind], reached = [], []
         for seed in range(options.seeds):
@@ -175,7 +175,7 @@ def main() -> None:
             models.setdefault(kind, model)
         print(f"{kind}: error {', '.join(f'{e:.3f}' for e in reached)} of the target's deviation", flush=True)
     draw(models, histories, OUT / "prospective.png")
-    print(f"{time.perf_counter() - started:.0f} s, figure: {OUT / 'prospective.png'}")
+    print(f"{time.process_time() - started:.0f} s of CPU time, figure: {OUT / 'prospective.png'}")
 
 
 if __name__ == "__main__":

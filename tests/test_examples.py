@@ -7,6 +7,7 @@ import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -171,3 +172,165 @@ def test_five_layers_stay_active_from_fluctuation_driven_weights(monkeypatch):
         last.append(rates[-1])
     assert 5 < last[0] < 50  # spikes per second; 20 were assumed
     assert last[1] == 0
+
+
+@pytest.fixture(scope="module")
+def braille() -> ModuleType:
+    return example("braille")
+
+
+def letters(braille: ModuleType, frames: int) -> Any:
+    generator = torch.Generator().manual_seed(0)
+    signals = torch.randn(frames, 60, len(braille.SENSORS), generator=generator).cumsum(0) / 2
+    return braille.Trials(signals[:, :6].repeat(1, 10, 1) + 0.1 * torch.randn(signals.shape), torch.arange(60) % 6)
+
+
+def test_the_braille_network_is_the_same_on_both_targets(braille):
+    trials, found = letters(braille, 10), []
+    for target in ("c", "reference"):
+        torch.manual_seed(0)
+        model = gc.compile(braille.network(12), target=target, dtype=torch.float64)
+        scores = braille.read_out(model(braille.encode(trials.signals[:, :6]).double()))
+        torch.nn.functional.cross_entropy(scores, trials.labels[:6]).backward()
+        found.append([scores.detach(), *(p.grad for p in model.parameters())])
+    for c, reference in zip(*found, strict=True):
+        torch.testing.assert_close(c, reference, rtol=1e-9, atol=1e-12)
+    assert all(gradient.norm() > 0 for gradient in found[0])
+
+
+def test_letters_are_learned(braille):
+    trials = letters(braille, 20)
+    torch.manual_seed(0)
+    history = braille.train(gc.compile(braille.network(30), target="c"), trials, trials, epochs=30)
+    assert history[0] < 0.5 < 0.95 < history[-1]
+    assert braille.nearest(trials, trials) == 1
+
+
+def test_augmented_trials_are_the_trials_moved(braille):
+    ramp = torch.arange(braille.FRAMES).float()[:, None, None].expand(-1, 300, 4) / 10
+    torch.manual_seed(0)
+    moved = braille.augment(ramp) - ramp
+    assert moved[10:-10].mean((1, 2)) == pytest.approx(0, abs=0.05)
+    parts = {"begin": 0.2, "speed": 0.03 * 1.8, "gain": 0.05 * 2, "offset": 0.05, "noise": 0.05}
+    assert moved[20].std() == pytest.approx(math.hypot(*parts.values()), rel=0.1)
+
+
+@pytest.fixture(scope="module")
+def clamp() -> ModuleType:
+    return example("current_clamp")
+
+
+def test_a_neuron_is_fitted_through_its_spikes(clamp, monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+    current = torch.zeros(1500, 2)
+    current[200:] = torch.tensor([-50.0, 250.0])
+    blank = clamp.Sweeps(torch.zeros_like(current), current, torch.zeros_like(current))
+    torch.manual_seed(3)
+    v, spikes = clamp.simulate(gc.compile(clamp.free(1), target="c"), blank, 0)  # a cell to be found again
+    assert spikes.sum() >= 3
+    sweeps = clamp.Sweeps(v, current, spikes)
+    torch.manual_seed(1)
+    fit, target = clamp.Fit(2), clamp.filtered(sweeps)
+    start = fit.values()
+    before = clamp.free_losses(fit.free, sweeps, target)
+    fit.descend(sweeps, 25, rate=0.2, spikes=0.0)
+    fit.descend(sweeps, 12, rate=0.02, spikes=3.0)
+    fit.restore()
+    after = clamp.free_losses(fit.free, sweeps, target)
+    assert (after[0] < before[0]).all() and (after[1] < before[1]).any()
+    assert (fit.values() != start).any(1).all()  # every parameter moved, those that only spikes reach among them
+    assert all(a.original is b.original for a, b in shared(fit))
+
+
+def shared(fit) -> list:
+    return [
+        (fit.forced.cell.parametrizations[name], fit.free.cell.parametrizations[name])
+        for name in fit.forced.cell.parametrizations
+    ]
+
+
+def test_coincidence_is_1_for_equal_trains_and_0_by_chance(clamp):
+    torch.manual_seed(0)
+    trains = [(torch.rand(200) * 10000).sort().values.numpy() for _ in range(20)]
+    assert clamp.coincidence(trains[:10], trains[:10], 4.0, 100000) == pytest.approx(1)
+    assert clamp.coincidence(trains[:10], trains[10:], 4.0, 100000) == pytest.approx(0, abs=0.06)
+    assert clamp.coincidence([trains[0][:0]], [trains[0]], 4.0, 10000) == 0
+
+
+def test_steps_around_a_spike_are_those_asked_for(clamp):
+    spikes = torch.zeros(30, 2)
+    spikes[10, 0] = spikes[29, 1] = 1
+    assert clamp.around(spikes, 2, 5)[:, 0].nonzero().flatten().tolist() == list(range(8, 16))
+    assert clamp.around(spikes, 2, 5)[:, 1].nonzero().flatten().tolist() == [27, 28, 29]
+
+
+def test_prospective_units_follow_and_leaky_ones_lag():
+    prospective = example("prospective")
+    follows = {}
+    for kind in prospective.UNITS:
+        current, follows[kind] = prospective.response(kind)
+    wave = slice(60, None)
+    assert (follows["prospective"] - current)[wave].pow(2).mean().sqrt() < 0.15
+    assert (follows["leaky"] - current)[wave].pow(2).mean().sqrt() > 0.5
+
+
+def test_gradients_reach_the_weights_through_the_hand(monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+    prospective = example("prospective")
+    monkeypatch.setattr(prospective, "STEPS", 150)
+    monkeypatch.setattr(prospective, "SKIP", 30)
+    torch.manual_seed(0)
+    history = prospective.train(gc.compile(prospective.network("prospective", 8), target="c"), 30, 0, "")
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_slow_neurons_remember_a_cue(monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+    memory = example("time_constants")
+    monkeypatch.setattr(memory, "LONGEST", 25)
+    torch.manual_seed(0)
+    model = gc.compile(memory.network("learned", size=48), target="c")
+    drawn, right = {name: value.clone() for name, value in model.state_dict().items()}, []
+    for learned in (False, True):
+        model.load_state_dict(drawn)
+        model.hid.log_tau.requires_grad_(learned)
+        memory.train(model, 160, 0, "")
+        right.append(memory.accuracy(model, 25))
+    assert right[0] < 0.7 < 0.85 < right[1]
+
+
+def test_neurons_keep_their_sign(monkeypatch):
+    monkeypatch.setenv("GRAPHC_VERIFY", "1")
+    balanced = example("balanced")
+    torch.manual_seed(0)
+    model = gc.compile(balanced.network(), target="c")
+    before = balanced.weights(model)
+    assert all(2 < rate < 40 for rate in balanced.rates(model))
+    history = balanced.train(model, 30, 0)
+    after = balanced.weights(model)
+    assert balanced.keeps_dale(before) and balanced.keeps_dale(after)
+    assert all((after[name] != before[name]).any() for name in balanced.BETWEEN)
+    assert sum(history[-5:]) > sum(history[:5]) + 0.5
+    assert not balanced.keeps_dale({"inh_exc": -after["inh_exc"]})
+
+
+@pytest.mark.processes
+def test_two_processes_learn_what_one_learns(tmp_path):
+    distributed = example("distributed")
+    alone = distributed.train(steps=4, batch=8, size=10)
+    given = ["--steps=4", "--batch=8", "--size=10"]
+    together = distributed.launch(2, given, tmp_path / "result.pt")
+    assert together["processes"] == 2
+    losses, weights = distributed.differences(alone, together)
+    assert losses < 1e-12 and weights < 1e-10
+    assert alone["losses"][-1] != alone["losses"][0]
+
+
+def test_the_training_notes_run(tmp_path, monkeypatch, capsys):
+    plain = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **options: plain(f, backend="aot_eager", **options))
+    text = (EXAMPLES.parent / "docs" / "training.md").read_text()
+    path = tmp_path / "training.py"
+    path.write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
+    made = runpy.run_path(str(path))
+    assert made["optimizer"].state and "model computes in torch.float32" in capsys.readouterr().out
