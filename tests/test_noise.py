@@ -137,6 +137,13 @@ def test_noise_in_a_loop_is_the_same_on_triton(strategy):
         torch.testing.assert_close(a, b, rtol=1e3 * close, atol=close * float(b.abs().max()))
 
 
+def test_traces_are_those_of_the_noise_that_was_drawn():
+    want = trained(target="c")[2]
+    found = trained(target="c", learn=gc.learn.RTRL(chunk=1))[2]
+    for a, b in zip(found, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12 * float(b.abs().max()))
+
+
 def test_a_call_without_a_seed_takes_one_from_torch():
     model = gc.compile(network(OU, 4), target="c")
     torch.manual_seed(5)
