@@ -206,7 +206,7 @@ def completed(*words):
 
 def test_completion_knows_commands_and_zoo():
     assert set(completed("")) >= {"bench", "doctor", "zoo"}
-    assert sorted(completed("zoo", "Ad")) == ["AdEx", "AdaptiveThreshold"]
+    assert sorted(completed("zoo", "Ad")) == ["AdEx", "AdLIF", "AdaptiveThreshold"]
     assert completed("bench", "zoo:Iz") == ["zoo:Izhikevich", "zoo:IzhikevichPublished"]
     assert "--latex" in completed("zoo", "--")
 
