@@ -164,6 +164,8 @@ def _shown(block: Block, text: str, session: Session, folder: str) -> str:
     if block.kind == "generate":
         return printed
     code = [fenced("python", block.code)]
+    if block.kind == "python" and "\n```{peer} " in text:
+        code = [fenced("{code-block} python", f":class: peer\n:caption: graphc\n\n{block.code}")]
     if block.kind in ("setup", "draw"):
         title = block.title if block.kind == "setup" else "The code of this figure"
         code = [f'<details class="code"><summary>{title}</summary>', *code, "</details>"]

@@ -20,6 +20,7 @@ html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["graphc.css"]
 html_show_sphinx = html_copy_source = html_show_sourcelink = False
 html_use_index = html_domain_indices = False
+html_show_search_summary = False  # from disk, a browser does not let the search read other pages
 html_math_renderer = "mathml"
 html_theme_options = {"navigation_with_keys": True}
 pygments_style, pygments_dark_style = "friendly", "github-dark"
