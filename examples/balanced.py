@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 OUT = Path(__file__).parent / "out"
 DT = 2  # ms
 STEPS = 200
-LINES, RATE = 20, 25  # spike trains in each of two groups, spikes per second in both together, halved
+LINES, RATE = 20, 25  # spike trains in each of two groups, and their mean rate in spikes per second
 EXCITATORY, INHIBITORY = 80, 20
 BATCH = 64
 BETWEEN = [f"{pre}_{post}" for pre in ("exc", "inh") for post in ("exc", "inh")]
