@@ -297,7 +297,7 @@ class _Step:
             if node.forcing:  # exp([[A, I], [0, 0]]) has phi_1(A) in its upper right block
                 top = torch.cat([a, torch.eye(k, dtype=a.dtype, device=a.device).expand_as(a)], -1)
                 full = matrix_exp(torch.cat([top, torch.zeros_like(top)], -2))
-                self._propagators[key] = full[..., :k, k:] * node.h
+                self._propagators[key] = full.narrow(-2, 0, k).narrow(-1, k, k) * node.h
             else:
                 self._propagators[key] = matrix_exp(a)
         return self._propagators[key].select(-2, node.row).select(-1, node.column)
