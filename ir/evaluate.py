@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from .functions import exprel, exprel_prime, relu, sigmoid, softplus
 
 _HALVINGS = 6
 _TERMS = 18
-_NODES = 32
+_NODES = 64
 _ROUNDING = 1e-12
 
 Evaluator = Callable[[Mapping[str, torch.Tensor], torch.dtype, "torch.device | None"], torch.Tensor]
@@ -174,34 +175,37 @@ def scaled_series(a: torch.Tensor) -> torch.Tensor:
 def gathered_noise(a: torch.Tensor, g: torch.Tensor, h: float) -> torch.Tensor:
     """Return the lower factor L of ``integral from 0 to h of v v^T ds``, ``v(s) = exp(s a) g``, differentiable.
 
-    The integral is a Gauss-Legendre sum, exact to rounding up to steps of 20 time constants. A covariance without full
-    rank (two states that move alike) leaves zeros in L.
+    The integral is a sum at Chebyshev's points (Fejer's first rule), exact to 1e-12 up to steps of 20 time constants,
+    made where `a` is: nothing waits for a GPU. A covariance without full rank (two states that move alike) leaves zeros
+    in L.
 
     Args:
         a: (..., K, K), in 1/ms.
         g: (..., K).
         h: step in ms.
     """
-    import numpy as np
-
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    at = torch.as_tensor((nodes + 1) * h / 2, dtype=a.dtype, device=a.device)
-    weight = torch.as_tensor(weights * h / 2, dtype=a.dtype, device=a.device)
-    v = (matrix_exp(a.unsqueeze(-3) * at[:, None, None]) @ g[..., None, :, None]).squeeze(-1) * weight.sqrt()[:, None]
+    count = torch.arange(_NODES, dtype=a.dtype, device=a.device)
+    angle = (2 * count + 1) * (math.pi / (2 * _NODES))
+    order = count.narrow(0, 1, _NODES // 2)
+    waves = torch.cos(2 * angle.unsqueeze(-1) * order) / (4 * order * order - 1)
+    weight = (1 - 2 * waves.sum(-1)) * (h / _NODES)
+    at = (torch.cos(angle) + 1) * (h / 2)
+    steps = matrix_exp(a.unsqueeze(-3) * at.unsqueeze(-1).unsqueeze(-1))
+    v = (steps @ g.unsqueeze(-2).unsqueeze(-1)).squeeze(-1) * weight.sqrt().unsqueeze(-1)
     covariance = v.mT @ v
     size = a.shape[-1]
     rows: list[list[torch.Tensor]] = []
     for i in range(size):
         rows.append([])
         for j in range(i + 1):
-            left = covariance[..., i, j]
+            left = covariance.select(-2, i).select(-1, j)
             for k in range(j):
                 left = left - rows[i][k] * rows[j][k]
             if i == j:
-                some = left > _ROUNDING * covariance[..., i, i]
+                some = left > _ROUNDING * covariance.select(-2, i).select(-1, i)
                 rows[i].append(torch.where(some, torch.where(some, left, torch.ones_like(left)).sqrt(), 0.0))
             else:
                 pivot = rows[j][j]
                 rows[i].append(torch.where(pivot > 0, left / torch.where(pivot > 0, pivot, 1.0), 0.0))
-        rows[i] += [torch.zeros_like(covariance[..., i, i])] * (size - 1 - i)
+        rows[i] += [torch.zeros_like(rows[i][0])] * (size - 1 - i)
     return torch.stack([torch.stack(row, -1) for row in rows], -2)

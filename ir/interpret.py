@@ -306,7 +306,7 @@ class _Step:
         key = (node.entries, node.operands, node.driving)
         if key not in self._propagators:
             both = self._matrix((*node.entries, node.driving), node, args)
-            self._propagators[key] = gathered_noise(both[..., :-1, :], both[..., -1, :], node.h)
+            self._propagators[key] = gathered_noise(both.narrow(-2, 0, both.shape[-1]), both.select(-2, -1), node.h)
         return self._propagators[key].select(-2, node.row).select(-1, node.column)
 
     def _matrix(

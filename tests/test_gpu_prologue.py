@@ -57,6 +57,15 @@ def contiguous_without_a_device(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "contiguous", lambda x: x.clone(memory_format=torch.contiguous_format))
 
 
+def test_what_noise_leaves_in_a_chain_waits_for_nothing():
+    (v, i), xi, tau = gc.states("v i"), gc.noise("xi"), gc.param("tau", 5.0)
+    net = gc.Network(dt=1.0)
+    net.population("a", gc.Neuron("Chain", ode={v: (i - v) / 20.0, i: -i / tau + xi}, integrator="exact"), 4)
+    net.output("a.v")
+    found, devices = waits_of(net)
+    assert not found and devices == {"cuda"}
+
+
 @pytest.mark.parametrize("name", SCALES)
 def test_coefficients_and_initial_state_wait_for_nothing(name):
     found, devices = waits_of(build(name, "recurrent").network)
