@@ -119,7 +119,13 @@ class _Launcher:
         self._pool = (pools[0].result.loc, kernel.options["rows"]) if pools else None
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
+        self,
+        tensors: Sequence[torch.Tensor],
+        steps: int,
+        batch: int,
+        start: int,
+        bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         if self._pool is not None and batch > self._pool[1]:
             raise TargetError(

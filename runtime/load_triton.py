@@ -106,7 +106,13 @@ class _Launcher:
             self._options["_device"] = 0 if interpreting() else 2 if torch.version.hip else 1
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
+        self,
+        tensors: Sequence[torch.Tensor],
+        steps: int,
+        batch: int,
+        start: int,
+        bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         plan = self._plan
         given = dict(zip(self._kernel.arguments, tensors, strict=True))

@@ -94,7 +94,13 @@ class Stepwise:
         self._early = _read_before_written(kernel)
 
     def __call__(
-        self, tensors: Sequence[torch.Tensor], steps: int, batch: int, start: int, bad: torch.Tensor | None, seed: int
+        self,
+        tensors: Sequence[torch.Tensor],
+        steps: int,
+        batch: int,
+        start: int,
+        bad: torch.Tensor | None,
+        seed: int = 0,
     ) -> None:
         """Run all steps on the current stream of the tensors' device.
 

@@ -268,11 +268,10 @@ def step(module: nn.Module, call: nn.Module, x: torch.Tensor) -> tuple[torch.Ten
     return loss.detach(), named_gradients(module)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_compile_takes_the_whole_of_a_network_around_the_model(backend):
+def test_compile_takes_the_whole_of_a_network_around_the_model():
     torch.compiler.reset()
     module = Classifier()
-    compiled = torch.compile(module, fullgraph=True, backend=backend)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     want, gradients = step(module, module, drive())
     got, found = step(module, compiled, drive())
     torch.testing.assert_close(got, want)

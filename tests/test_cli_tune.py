@@ -123,7 +123,6 @@ def test_a_dry_run_ranks_candidates_and_says_why_each_died(monkeypatch):
     assert all(c["why"] for c in document["candidates"][len(alive) :])
 
 
-@pytest.mark.ahead
 def test_a_dry_run_builds_the_most_promising(monkeypatch):
     tiles = [{"block": 128, "unroll": 2, "warps": 4}, {"block": 4096, "warps": 2}]
     monkeypatch.setattr("graphc.runtime.tune.space.changes", lambda call: tiles)

@@ -1,6 +1,5 @@
 """Event streams to dense sequences and back, and batches of unequal length."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -160,10 +159,3 @@ def test_padding_has_no_gradient():
 def test_what_makes_no_batch_is_refused(samples, labels):
     with pytest.raises(gc.GraphcError):
         pad(samples, labels)
-
-
-def test_the_documentation_runs():
-    names = {}
-    exec("\n".join(re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)), names)
-    assert names["x"].sum() == len(names["again"].times) == 4
-    assert names["spikes"].shape == (100, 1, 2) and names["early"].shape == (50, 1, 8)

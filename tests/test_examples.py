@@ -324,13 +324,3 @@ def test_two_processes_learn_what_one_learns(tmp_path):
     losses, weights = distributed.differences(alone, together)
     assert losses < 1e-12 and weights < 1e-10
     assert alone["losses"][-1] != alone["losses"][0]
-
-
-def test_the_training_notes_run(tmp_path, monkeypatch, capsys):
-    plain = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **options: plain(f, backend="aot_eager", **options))
-    text = (EXAMPLES.parent / "docs" / "training.md").read_text()
-    path = tmp_path / "training.py"
-    path.write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
-    made = runpy.run_path(str(path))
-    assert made["optimizer"].state and "model computes in torch.float32" in capsys.readouterr().out

@@ -224,7 +224,7 @@ def gradients(case: Case, target: str, steps: int) -> dict[str, torch.Tensor]:
 
 EVERY = [(name, topology) for name in SCALES for topology in ("recurrent", "delays")]
 LATE = ("AdEx", "EIF", "QIF", "Theta")  # which fire first after a dozen steps
-SOME_MORE = ("SEAdLIF", "GLIF5", "Rulkov", "GRU", "PassiveCable", "ELM")
+SOME_MORE = ("SEAdLIF", "GLIF5", "Rulkov", "GRU", "PassiveCable")
 SOME = [(name, "delays" if name in KINDS else "recurrent") for name in (*WIDE, *SOME_MORE)]
 
 
