@@ -337,13 +337,10 @@ class Lowering:
             return self.block.input(record.owner, Type("real", True, (self.axis[record.owner],)), "sequence")
         if record.owner in self.rules and self.network.connections[record.owner].records(record.signal):
             return self.rules[record.owner].record(record.signal)
-        if record.owner in self.network.connections:
-            raise DeclarationError(
-                f"recording '{record.owner}.{record.signal}' is not supported yet: "
-                "a weight that no rule changes stays what it is in a run",
-                self.network.connections[record.owner].loc,
-                f"read model.{record.owner}.weight",
-            )
+        if record.owner in self.network.connections:  # a weight that no rule changes is the same at every step
+            owner = self.network.connections[record.owner].shared or record.owner
+            weight = self.parameter(self.block, owner, record.signal)
+            return self.block.spread(weight, Type("real", True, weight.type.axes))
         signals = self.signals[record.owner]
         found = (signals.threshold if record.at_threshold else signals.final)[record.signal]
         return self.block.spread(found, Type(found.type.dtype, True, (self.axis[record.owner],)))
