@@ -11,6 +11,7 @@ from .functions import exprel
 from .ir.errors import DeclarationError
 from .ir.functions import at_threshold
 from .ir.loc import Loc
+from .lower_escape import CERTAIN
 from .names import check_symbol_name
 from .neuron import Neuron
 from .symbols import Input, dt, refractory
@@ -44,14 +45,20 @@ def log_likelihood(neuron: Neuron, observed: str = "observed") -> Neuron:
         hint = 'gc.log_likelihood(neuron, observed="another_name")'
         raise DeclarationError(f"neuron '{neuron.name}' has a symbol named '{observed}' already", loc, hint)
     y, rate = Input(observed), neuron.spike.escape
-    free = sympy.S.One if neuron.refractory is None else 1 - refractory
-    expected = rate * dt * free
+    seen, expected = y > sympy.Rational(1, 2), rate * dt
     log_rate = sympy.expand_log(sympy.log(rate), force=True)
-    spiked = log_rate + sympy.log(dt) + sympy.log(free) + sympy.log(exprel(-expected))
-    output = at_threshold(sympy.Piecewise((spiked, y > sympy.Rational(1, 2)), (-expected, True)))
+    likely = log_rate + sympy.log(dt) + sympy.log(exprel(-expected))
+    spiked = sympy.Piecewise((likely, expected < CERTAIN), (0, True))
+    output = sympy.Piecewise((spiked, seen), (-expected, True))
+    if neuron.refractory is not None:
+        impossible = sympy.Piecewise((sympy.log(1 - refractory), seen), (0, True))
+        output = sympy.Piecewise((impossible, refractory > 0), (output, True))
     new = copy.copy(neuron)
-    follows = replace(neuron.spike, condition=y > sympy.Rational(1, 2), escape=None)
     new.__dict__.update(
-        name=f"{neuron.name}_likelihood", inputs=(*neuron.inputs, y), spike=follows, output=output, loc=loc
+        name=f"{neuron.name}_likelihood",
+        inputs=(*neuron.inputs, y),
+        spike=replace(neuron.spike, condition=seen, escape=None),
+        output=at_threshold(output),
+        loc=loc,
     )
     return new

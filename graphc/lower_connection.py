@@ -55,7 +55,7 @@ class ConnectionStep:
         self.lowering, self.connection, self.block = lowering, connection, lowering.block
         self.ends = (lowering.axis[connection.pre], lowering.axis[connection.post])
         self.rule = lowering.rules.get(connection.name)
-        self._lists: list[tuple[str, ...]] = []
+        self._drawn_parts = 0  # lists of synapses that draw noise of their own
 
     def drives(self, target: str) -> list[Value]:
         """Return the parts of the drive of input `target`, per neuron."""
@@ -138,8 +138,8 @@ class ConnectionStep:
             axes = self.ends[1:]
         for n in self.connection.noises:
             loc = self.connection.loc.entry("transmit")
-            values[n] = self.lowering.drawn_over(axes, self.connection.name, n.name, n.kind, loc, len(self._lists))
-        self._lists.append(axes)
+            values[n] = self.lowering.drawn_over(axes, self.connection.name, n.name, n.kind, loc, self._drawn_parts)
+        self._drawn_parts += 1
         return values, tables
 
     def _of_list(self, whole: Env, delay: int | None) -> tuple[dict[sympy.Basic, Value], tuple[Value, ...]]:

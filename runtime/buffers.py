@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -47,8 +47,13 @@ class Arena:
     def _free(self, wanted: tuple[int, torch.device]) -> torch.UntypedStorage | None:
         """Return a free storage of the size that is wanted, else of one that is a little larger."""
         size, device = wanted
-        larger = (key for key in self._storages if key[1] == device and size < key[0] <= _LARGER * size)
-        for key in (wanted, *sorted(larger, key=lambda key: key[0])):
+
+        def candidates() -> Iterator[tuple[int, torch.device]]:
+            yield wanted  # most calls ask for what an earlier one gave back, and look no further
+            larger = (key for key in self._storages if key[1] == device and size < key[0] <= _LARGER * size)
+            yield from sorted(larger, key=lambda key: key[0])
+
+        for key in candidates():
             for storage in self._storages.get(key, ()):
                 if _is_free(storage):
                     self._asked[key] = self._requests

@@ -100,7 +100,7 @@ class _Launcher:
         self._real = REAL[plan.dialect.dtype]
         narrow = torch.float16 if plan.precision == "float16" else torch.bfloat16
         self._storage = {"real": self._real, "narrow": narrow, "uint8": torch.uint8}
-        self._sizes = tuple(plan.extent.values())
+        self._sizes, self._draws = tuple(plan.extent.values()), plan.draws
         self._options = {**plan.constants, **({} if interpreting() else options(plan))}
         if "_device" in plan.constants:
             self._options["_device"] = 0 if interpreting() else 2 if torch.version.hip else 1
@@ -130,7 +130,7 @@ class _Launcher:
             shape = (ring.depth, *self._shape(ring, batch))
             arguments.append(torch.empty(shape, dtype=self._storage[ring.storage], device=device))
         grid = plan.grid(batch)
-        drawn = (seed,) if plan.draws else ()
+        drawn = (seed,) if self._draws else ()
         if plan.programs:
             for together in launches(plan, batch, device):
                 call = (together.arrived, bad, steps, batch, start, *drawn, together.first, *self._sizes)

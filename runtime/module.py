@@ -191,9 +191,7 @@ class Model(SynapseControls):
         lead = {name: x.unsqueeze(0) if isinstance(x, torch.Tensor) else x for name, x in named.items()}
         batch = next((int(v.shape[-t]) for v, t in self._batch_axes(state)), None)
         outputs, _, last = self._execute(lead or None, (), state, seed, 1, batch, whole=True)
-        if isinstance(outputs, dict):
-            return {k: v[0] for k, v in outputs.items()}, last
-        return outputs[0], last
+        return ({k: v[0] for k, v in outputs.items()} if isinstance(outputs, dict) else outputs[0]), last
 
     def _batch_axes(self, state: Mapping[str, torch.Tensor]) -> Iterator[tuple[torch.Tensor, int]]:
         """Yield the given states with the distance of their batch axis from the end."""

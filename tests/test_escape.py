@@ -128,6 +128,17 @@ def test_the_likelihood_of_a_recording_is_exact(target):
     assert model({"x": drive(), "y": late}).sum() == -math.inf
 
 
+@pytest.mark.parametrize("target", ["c", "reference"])
+def test_an_infinite_rate_makes_a_spike_sure_and_silence_impossible(target):
+    wild = gc.Neuron("W", **LEAK, refractory=3, spike=gc.Spike(escape=sympy.exp(2000 * v)))
+    z = (torch.arange(60) % 4 == 0).double()[:, None, None].expand(60, 3, 4).contiguous()
+    model = driven(gc.log_likelihood(wild), target=target)
+    assert (model({"x": drive() + 1, "y": z}) == 0).all()
+    z[8] = 0
+    late = model({"x": drive() + 1, "y": z})
+    assert (late[:8] == 0).all() and (late[8] == -math.inf).all()
+
+
 def test_spikes_of_the_model_are_likelier_than_others():
     z = driven(cell(), target="c").run(drive(400), seed=9).output.detach()
     model = driven(gc.log_likelihood(cell()), target="c")

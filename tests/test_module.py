@@ -390,17 +390,3 @@ def test_a_state_that_overflows_is_named_although_its_reset_hides_it(target):
     x[2:4] = torch.tensor([0.0, float("inf")])[:, None, None]
     with pytest.raises(NonFiniteError, match=r"state 'v' of population 'n' .* from step 3"):
         model(x)
-
-
-@pytest.mark.parametrize("target", ["c", "reference"])
-def test_a_weight_that_no_rule_changes_is_recorded_as_it_is(target):
-    net = gc.Network(dt=1.0)
-    net.input("x", 4)
-    net.population("hid", gc.zoo.LIF, 3)
-    net.connect("x", "hid")
-    net.output("hid")
-    model = gc.compile(net, target=target)
-    weights = model.run(torch.ones(5, 2, 4), record=["x_hid.weight"]).records["x_hid.weight"]
-    assert weights.shape == (5, 2, 4, 3) and torch.equal(weights[3, 1], model.x_hid.weight)
-    weights[2].sum().backward()
-    assert (model.x_hid.weight.grad == 2).all()

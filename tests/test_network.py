@@ -2,6 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import graphc as gc
 from graphc.names import MODEL_ATTRIBUTES, MODULE_ATTRIBUTES
@@ -200,3 +201,17 @@ def test_names_of_the_model_are_all_known():
     torch = pytest.importorskip("torch")
     public = {name for name in dir(gc.Model) if not name.startswith("_")} - set(dir(torch.nn.Module))
     assert public <= MODEL_ATTRIBUTES
+
+
+@pytest.mark.parametrize("target", ["c", "reference"])
+def test_a_weight_that_no_rule_changes_is_recorded_as_it_is(target):
+    net = gc.Network(dt=1.0)
+    net.input("x", 4)
+    net.population("hid", gc.zoo.LIF, 3)
+    net.connect("x", "hid")
+    net.output("hid")
+    model = gc.compile(net, target=target)
+    weights = model.run(torch.ones(5, 2, 4), record=["x_hid.weight"]).records["x_hid.weight"]
+    assert weights.shape == (5, 2, 4, 3) and torch.equal(weights[3, 1], model.x_hid.weight)
+    weights[2].sum().backward()
+    assert (model.x_hid.weight.grad == 2).all()
